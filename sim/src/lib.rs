@@ -1,0 +1,13 @@
+//! The world an agent is flown in.
+//!
+//! Data flows one way: a [`spec::Spec`] and a seed become a [`plan::FaultPlan`]; a world runs them and
+//! yields a [`record::Record`]; properties read the record and nothing else.
+//!
+//! The rule a change must keep: whatever happens in a run follows from the spec, the plan and the seed.
+
+pub mod plan;
+pub mod properties;
+pub mod record;
+pub mod run;
+pub mod seed;
+pub mod spec;

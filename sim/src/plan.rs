@@ -1,0 +1,484 @@
+//! The faults of a run, as data.
+//!
+//! A scenario lists faults with times that may be ranges; [`FaultPlan::draw`] settles every range with
+//! the seed's `plan` stream, one draw per fault, keyed by the fault's place in the list. What is executed
+//! is always the settled list, which reads and writes as TOML.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use crate::seed::Seed;
+
+/// The faults of one run.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultPlan {
+    /// The faults, in the order they were written.
+    #[serde(default, rename = "fault")]
+    pub faults: Vec<Fault>,
+}
+
+impl FaultPlan {
+    /// Settles every range with `seed` and sorts by time.
+    #[must_use]
+    pub fn draw(&self, seed: Seed) -> Self {
+        let mut faults: Vec<_> = self
+            .faults
+            .iter()
+            .enumerate()
+            .map(|(index, fault)| {
+                let mut stream = seed.stream("plan", &index.to_string());
+                Fault {
+                    at: fault.at.draw(&mut stream),
+                    ..fault.clone()
+                }
+            })
+            .collect();
+        faults.sort_by_key(|fault| fault.at.from);
+        Self { faults }
+    }
+
+    /// When the last fault that ends has ended; a fault that lasts for ever is a condition to live with
+    /// and counts from its start, and what an operator does by hand counts not at all.
+    pub fn quiet_at(&self) -> Duration {
+        self.faults
+            .iter()
+            .filter(|fault| !matches!(fault.kind, FaultKind::Remove))
+            .map(|fault| match fault.lasting {
+                // A lag that begins after the disturbance is the condition, not the disturbance.
+                Lasting::Forever => Duration::ZERO,
+                Lasting::For(length) => fault.at.to + length,
+                Lasting::Moment => fault.at.to,
+            })
+            .max()
+            .unwrap_or_default()
+    }
+}
+
+/// One fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub struct Fault {
+    /// When it begins, from the start of the run.
+    pub at: Span,
+    /// What it is.
+    pub kind: FaultKind,
+    /// What it happens to.
+    pub target: Target,
+    /// How long it lasts.
+    pub lasting: Lasting,
+}
+
+/// A fault's kind and what the kind needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FaultKind {
+    /// `kill -9` of all processes: the kernel closes their sockets, the disk stays.
+    Kill,
+    /// The machine loses power: silence on every connection, the disk stays.
+    PowerLoss,
+    /// `SIGTERM` to the agent, as a scheduler stops a container.
+    Stop,
+    /// An operator removes the container by hand; the scheduler starts a new one.
+    Remove,
+    /// The machine stands still and goes on afterwards.
+    Pause,
+    /// Nothing passes between target and peer, either way.
+    Cut {
+        /// The other side.
+        peer: Target,
+    },
+    /// Nothing passes from target to peer; the way back works.
+    CutOneWay {
+        /// The other side.
+        peer: Target,
+    },
+    /// What passes between target and peer is held, then delivered at the end.
+    Hold {
+        /// The other side.
+        peer: Target,
+    },
+    /// Everything between target and peer takes longer.
+    Latency {
+        /// The other side.
+        peer: Target,
+        /// By how much.
+        delay: Duration,
+    },
+    /// Segments between target and peer are lost and sent again.
+    Loss {
+        /// The other side.
+        peer: Target,
+        /// The share that is lost, 0 to 1.
+        rate: f64,
+    },
+    /// Catalog changes show to the target's HTTP queries only this much later.
+    CatalogLag {
+        /// How much later.
+        delay: Duration,
+    },
+}
+
+impl FaultKind {
+    /// The kind's name in files and records.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::PowerLoss => "power-loss",
+            Self::Stop => "stop",
+            Self::Remove => "remove",
+            Self::Pause => "pause",
+            Self::Cut { .. } => "cut",
+            Self::CutOneWay { .. } => "cut-one-way",
+            Self::Hold { .. } => "hold",
+            Self::Latency { .. } => "latency",
+            Self::Loss { .. } => "loss",
+            Self::CatalogLag { .. } => "catalog-lag",
+        }
+    }
+
+    /// Every name, for messages.
+    pub const NAMES: [&'static str; 11] = [
+        "kill",
+        "power-loss",
+        "stop",
+        "remove",
+        "pause",
+        "cut",
+        "cut-one-way",
+        "hold",
+        "latency",
+        "loss",
+        "catalog-lag",
+    ];
+}
+
+/// How long a fault lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasting {
+    /// It happens and is done.
+    Moment,
+    /// It ends after this long.
+    For(Duration),
+    /// It never ends.
+    Forever,
+}
+
+/// What a fault happens to: a machine by name, or whoever has a role at that moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Target {
+    /// The instance that holds the primary's lock.
+    Leader,
+    /// One instance that does not, drawn.
+    Replica,
+    /// All instances that do not.
+    Replicas,
+    /// All instances.
+    Instances,
+    /// All instances that no passing check speaks for.
+    Unhealthy,
+    /// The Consul server.
+    Consul,
+    /// The object store.
+    Store,
+    /// All clients.
+    Clients,
+    /// A machine by name.
+    Host(String),
+}
+
+impl Target {
+    /// The words that are not machine names.
+    pub const ROLES: [&'static str; 8] = [
+        "leader",
+        "replica",
+        "replicas",
+        "instances",
+        "unhealthy",
+        "consul",
+        "store",
+        "clients",
+    ];
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "leader" => Self::Leader,
+            "replica" => Self::Replica,
+            "replicas" => Self::Replicas,
+            "instances" => Self::Instances,
+            "unhealthy" => Self::Unhealthy,
+            "consul" => Self::Consul,
+            "store" => Self::Store,
+            "clients" => Self::Clients,
+            name if is_host_name(name) => Self::Host(name.to_owned()),
+            other => {
+                return Err(format!(
+                    "`{other}` is no target: one of {}, or a machine like `mysql-1`",
+                    Self::ROLES.join(", ")
+                ));
+            }
+        })
+    }
+}
+
+fn is_host_name(text: &str) -> bool {
+    text.rsplit_once('-').is_some_and(|(stem, number)| {
+        matches!(stem, "mysql" | "client") && number.parse::<u32>().is_ok_and(|number| number > 0)
+    })
+}
+
+impl TryFrom<String> for Target {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> Self {
+        target.to_string()
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Leader => "leader",
+            Self::Replica => "replica",
+            Self::Replicas => "replicas",
+            Self::Instances => "instances",
+            Self::Unhealthy => "unhealthy",
+            Self::Consul => "consul",
+            Self::Store => "store",
+            Self::Clients => "clients",
+            Self::Host(name) => name,
+        })
+    }
+}
+
+/// A time or length, or a range to draw one from: `"60s"`, `"60s..90s"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Span {
+    /// The least.
+    pub from: Duration,
+    /// The most.
+    pub to: Duration,
+}
+
+impl Span {
+    /// A settled span.
+    pub const fn exactly(value: Duration) -> Self {
+        Self {
+            from: value,
+            to: value,
+        }
+    }
+
+    /// A span from `from` to `to` milliseconds.
+    pub const fn millis(from: u64, to: u64) -> Self {
+        Self {
+            from: Duration::from_millis(from),
+            to: Duration::from_millis(to),
+        }
+    }
+
+    /// One value out of the span, to the millisecond.
+    pub fn sample(&self, stream: &mut impl rand::Rng) -> Duration {
+        if self.from == self.to {
+            return self.from;
+        }
+        let [from, to] =
+            [self.from, self.to].map(|bound| u64::try_from(bound.as_millis()).unwrap_or(u64::MAX));
+        Duration::from_millis(stream.random_range(from..=to))
+    }
+
+    fn draw(&self, stream: &mut impl rand::Rng) -> Self {
+        Self::exactly(self.sample(stream))
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = |part: &str| {
+            humantime::parse_duration(part.trim()).map_err(|error| {
+                format!("`{text}` is neither a duration like \"60s\" nor a range like \"60s..90s\": {error}")
+            })
+        };
+        let span = match text.split_once("..") {
+            Some((from, to)) => Self {
+                from: parse(from)?,
+                to: parse(to)?,
+            },
+            None => Self::exactly(parse(text)?),
+        };
+        if span.from > span.to {
+            return Err(format!("the range `{text}` ends before it begins"));
+        }
+        Ok(span)
+    }
+}
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Span> for String {
+    fn from(span: Span) -> Self {
+        let from = humantime::format_duration(span.from);
+        if span.from == span.to {
+            from.to_string()
+        } else {
+            format!("{from}..{}", humantime::format_duration(span.to))
+        }
+    }
+}
+
+/// A fault as it stands in a file: flat, with every field any kind may need.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    at: Span,
+    kind: String,
+    target: Target,
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    lasting: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    peer: Option<Target>,
+    #[serde(
+        default,
+        with = "ironbird_agent::duration::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    delay: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<f64>,
+}
+
+impl TryFrom<Written> for Fault {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let Written {
+            at,
+            kind: name,
+            target,
+            lasting,
+            mut peer,
+            mut delay,
+            mut rate,
+        } = written;
+        let need = |field: &str| format!("a `{name}` fault needs `{field}`");
+        let kind = match name.as_str() {
+            "kill" => FaultKind::Kill,
+            "power-loss" => FaultKind::PowerLoss,
+            "stop" => FaultKind::Stop,
+            "remove" => FaultKind::Remove,
+            "pause" => FaultKind::Pause,
+            "cut" => FaultKind::Cut {
+                peer: peer.take().ok_or_else(|| need("peer"))?,
+            },
+            "cut-one-way" => FaultKind::CutOneWay {
+                peer: peer.take().ok_or_else(|| need("peer"))?,
+            },
+            "hold" => FaultKind::Hold {
+                peer: peer.take().ok_or_else(|| need("peer"))?,
+            },
+            "latency" => FaultKind::Latency {
+                peer: peer.take().ok_or_else(|| need("peer"))?,
+                delay: delay.take().ok_or_else(|| need("delay"))?,
+            },
+            "loss" => FaultKind::Loss {
+                peer: peer.take().ok_or_else(|| need("peer"))?,
+                rate: rate
+                    .take()
+                    .filter(|rate| (0.0..1.0).contains(rate))
+                    .ok_or_else(|| format!("{}, from 0 to below 1", need("rate")))?,
+            },
+            "catalog-lag" => FaultKind::CatalogLag {
+                delay: delay.take().ok_or_else(|| need("delay"))?,
+            },
+            other => {
+                return Err(format!(
+                    "`{other}` is no kind of fault: one of {}",
+                    FaultKind::NAMES.join(", ")
+                ));
+            }
+        };
+        let unused = [
+            ("peer", peer.is_some()),
+            ("delay", delay.is_some()),
+            ("rate", rate.is_some()),
+        ];
+        if let Some((field, _)) = unused.into_iter().find(|(_, there)| *there) {
+            return Err(format!("a `{name}` fault takes no `{field}`"));
+        }
+        let momentary = matches!(
+            kind,
+            FaultKind::Kill | FaultKind::PowerLoss | FaultKind::Stop | FaultKind::Remove
+        );
+        let lasting = match (lasting.as_deref(), momentary) {
+            (None, true) => Lasting::Moment,
+            (Some(_), true) => return Err(format!("a `{name}` fault happens at once and takes no `for`")),
+            (None, false) => return Err(need("for")),
+            (Some("ever"), false) => Lasting::Forever,
+            (Some(text), false) => Lasting::For(humantime::parse_duration(text).map_err(|error| {
+                format!("`for` is neither \"ever\" nor a duration like \"30s\": {error}")
+            })?),
+        };
+        Ok(Self {
+            at,
+            kind,
+            target,
+            lasting,
+        })
+    }
+}
+
+impl From<Fault> for Written {
+    fn from(fault: Fault) -> Self {
+        let kind = fault.kind.name().to_owned();
+        let (peer, delay, rate) = match fault.kind {
+            FaultKind::Kill
+            | FaultKind::PowerLoss
+            | FaultKind::Stop
+            | FaultKind::Remove
+            | FaultKind::Pause => (None, None, None),
+            FaultKind::Cut { peer } | FaultKind::CutOneWay { peer } | FaultKind::Hold { peer } => {
+                (Some(peer), None, None)
+            }
+            FaultKind::Latency { peer, delay } => (Some(peer), Some(delay), None),
+            FaultKind::Loss { peer, rate } => (Some(peer), None, Some(rate)),
+            FaultKind::CatalogLag { delay } => (None, Some(delay), None),
+        };
+        let lasting = match fault.lasting {
+            Lasting::Moment => None,
+            Lasting::For(length) => Some(humantime::format_duration(length).to_string()),
+            Lasting::Forever => Some("ever".to_owned()),
+        };
+        Self {
+            at: fault.at,
+            kind,
+            target: fault.target,
+            lasting,
+            peer,
+            delay,
+            rate,
+        }
+    }
+}

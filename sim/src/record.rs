@@ -1,0 +1,315 @@
+//! The record of a run: one stream of events, and the single source of every property and report.
+//!
+//! As JSON Lines a record is a [`Header`] line followed by one line per [`Event`]. [`Record::hash`] is
+//! taken over exactly those bytes, so two records are the same when and only when their hashes are.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use ironbird_agent::journal::Entry;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::FaultPlan;
+
+/// The version of the format. A reader refuses a greater one.
+pub const VERSION: u32 = 1;
+
+/// What a record says before its events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The format's version.
+    pub version: u32,
+    /// `file/variant`.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// The faults as executed.
+    pub plan: FaultPlan,
+    /// Instances the cluster should have.
+    pub instances: usize,
+    /// When the last fault had ended.
+    #[serde(with = "micros", rename = "quiet_us")]
+    pub quiet_at: Duration,
+    /// How long after that the cluster may take to be whole.
+    #[serde(with = "micros", rename = "bound_us")]
+    pub bound: Duration,
+}
+
+/// Everything that happened in one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// What was run.
+    pub header: Header,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+impl Record {
+    /// Writes the record as JSON Lines.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_to(&self, mut out: impl Write) -> io::Result<()> {
+        serde_json::to_writer(&mut out, &self.header)?;
+        out.write_all(b"\n")?;
+        for event in &self.events {
+            serde_json::to_writer(&mut out, event)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// The hash of the record's bytes.
+    pub fn hash(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        // A hasher takes every byte it is given.
+        self.write_to(io::BufWriter::with_capacity(1 << 16, &mut hasher))
+            .ok();
+        hasher.finalize()
+    }
+
+    /// Simulated time from the start to the last event.
+    pub fn duration(&self) -> Duration {
+        self.events.last().map_or(Duration::ZERO, |event| event.at)
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number in the record, from 0.
+    pub step: u64,
+    /// When, from the start of the run.
+    #[serde(with = "micros", rename = "us")]
+    pub at: Duration,
+    /// On which machine.
+    pub host: String,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum What {
+    /// A fault of the plan began; `host` is its target.
+    FaultBegan {
+        /// The fault's kind and details, in words.
+        fault: String,
+    },
+    /// A fault of the plan ended.
+    FaultEnded {
+        /// The fault's kind and details, in words.
+        fault: String,
+    },
+    /// The scheduler started a container here.
+    Launched {
+        /// `start`, `replacement of mysql-1`.
+        why: String,
+    },
+    /// The container here ended.
+    Ended {
+        /// `killed`, `lost power`, `exit code 0`.
+        how: String,
+    },
+    /// The agent or one of its handlers says something.
+    Agent(Entry),
+    /// Consul answered a request; `host` is who asked.
+    Http {
+        /// The method.
+        method: String,
+        /// Path and query as sent.
+        path: String,
+        /// The status.
+        status: u16,
+        /// From request to answer, in microseconds of simulated time.
+        took_us: u64,
+    },
+    /// Consul's own state changed.
+    Consul(ConsulEvent),
+    /// The database's state changed.
+    Mysql(MysqlEvent),
+    /// The object store took or gave an object.
+    Store {
+        /// The method.
+        method: String,
+        /// The object's name.
+        object: String,
+        /// The status.
+        status: u16,
+    },
+    /// A client's write ended.
+    Write {
+        /// The write's own identifier.
+        id: u64,
+        /// How it ended.
+        #[serde(flatten)]
+        outcome: WriteOutcome,
+    },
+}
+
+/// How a client's write ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum WriteOutcome {
+    /// The database said it is committed.
+    Acknowledged {
+        /// Which instance.
+        by: String,
+    },
+    /// It was refused, or never sent.
+    Refused {
+        /// Why.
+        why: String,
+    },
+    /// Sent, and no answer came: it may or may not be committed.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A change of Consul's own state: the truth, whatever anybody is shown of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "consul", rename_all = "kebab-case")]
+pub enum ConsulEvent {
+    /// A session was created.
+    SessionCreated {
+        /// Its id.
+        session: String,
+        /// Its name.
+        name: String,
+        /// Its TTL in microseconds; 0 when it has none.
+        ttl_us: u64,
+        /// Its lock-delay in microseconds.
+        lock_delay_us: u64,
+    },
+    /// A session was renewed.
+    SessionRenewed {
+        /// Its id.
+        session: String,
+    },
+    /// A session is gone.
+    SessionInvalidated {
+        /// Its id.
+        session: String,
+        /// `expired`, `destroyed`, `check critical`, `node deregistered`.
+        why: String,
+    },
+    /// A key was locked by a session that did not hold it.
+    LockAcquired {
+        /// The key.
+        key: String,
+        /// The session.
+        session: String,
+        /// The key's value.
+        value: String,
+    },
+    /// A key is no longer locked.
+    LockReleased {
+        /// The key.
+        key: String,
+        /// The session that held it.
+        session: String,
+        /// Until when nobody can lock it, in microseconds from the start; 0 when at once.
+        delay_until_us: u64,
+    },
+    /// A session was refused a lock.
+    LockRefused {
+        /// The key.
+        key: String,
+        /// The session.
+        session: String,
+        /// `held`, `lock-delay`.
+        why: String,
+    },
+    /// A service instance entered the catalog or changed there.
+    ServiceRegistered {
+        /// Its id.
+        id: String,
+        /// Its name.
+        name: String,
+        /// Its address.
+        address: String,
+    },
+    /// A service instance left the catalog.
+    ServiceDeregistered {
+        /// Its id.
+        id: String,
+    },
+    /// A check's status changed.
+    CheckStatus {
+        /// The check's id.
+        check: String,
+        /// The service instance it belongs to; empty for a node's.
+        service: String,
+        /// `passing`, `warning`, `critical`.
+        status: String,
+    },
+}
+
+/// A change of one database's state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "mysql", rename_all = "kebab-case")]
+pub enum MysqlEvent {
+    /// The server accepts connections; `networking` is false for one that only its own machine reaches.
+    Up {
+        /// Whether other machines can connect.
+        networking: bool,
+    },
+    /// The server is gone.
+    Down,
+    /// The server takes writes, or not.
+    Writable {
+        /// Whether it does.
+        writable: bool,
+    },
+    /// What the replication threads do.
+    Replication {
+        /// The source they are set up for; empty for none.
+        source: String,
+        /// Whether the receiver is connected.
+        receiving: bool,
+        /// Whether the applier runs.
+        applying: bool,
+        /// The last error; empty for none.
+        error: String,
+    },
+    /// A transaction is durable here.
+    Committed {
+        /// The transaction.
+        gtid: String,
+        /// The client's write it carries; 0 when it carries none.
+        write: u64,
+    },
+    /// A transaction of another server is durable in the relay log here.
+    Received {
+        /// The transaction.
+        gtid: String,
+        /// The client's write it carries; 0 when it carries none.
+        write: u64,
+    },
+    /// The data directory was set up: `installed` empty, or `restored` from a snapshot.
+    DataDirectory {
+        /// Which.
+        how: String,
+        /// The client's writes it holds.
+        writes: Vec<u64>,
+    },
+}
+
+/// Times as whole microseconds.
+mod micros {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(value.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_micros)
+    }
+}

@@ -1,0 +1,188 @@
+//! What a run is made of, apart from its seed: the cluster, the world around it, the workload and the
+//! faults. Scenario files are written in these terms.
+
+use std::time::Duration;
+
+use ironbird_agent::duration;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{FaultPlan, Span};
+
+/// One scenario variant, complete.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Spec {
+    /// The service's instances and their agents.
+    pub cluster: Cluster,
+    /// Links between machines.
+    pub network: Network,
+    /// The object store.
+    pub store: Store,
+    /// The database.
+    pub mysql: Mysql,
+    /// Who starts containers.
+    pub scheduler: Scheduler,
+    /// Who uses the database.
+    pub workload: Workload,
+    /// What goes wrong.
+    #[serde(rename = "fault")]
+    pub faults: Vec<crate::plan::Fault>,
+}
+
+impl Spec {
+    /// The faults as a plan.
+    pub fn plan(&self) -> FaultPlan {
+        FaultPlan {
+            faults: self.faults.clone(),
+        }
+    }
+}
+
+/// Which handlers an instance runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Handlers {
+    /// Those of the article's time, bug for bug.
+    Published,
+    /// Ours.
+    #[default]
+    Hardened,
+}
+
+/// The service's instances and their agents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Cluster {
+    /// How many instances the scheduler keeps running, 1 to 7.
+    pub instances: usize,
+    /// Which handlers they run.
+    pub handlers: Handlers,
+    /// Time between the start of one instance and the next; zero starts all at the same instant.
+    #[serde(with = "duration")]
+    pub start_interval: Duration,
+    /// TTL of the session that holds the primary's lock, 10 s to 24 h.
+    #[serde(with = "duration")]
+    pub session_ttl: Duration,
+    /// Lock-delay of that session, up to 60 s.
+    #[serde(with = "duration")]
+    pub lock_delay: Duration,
+    /// Interval of the health check.
+    #[serde(with = "duration")]
+    pub health_interval: Duration,
+    /// TTL of the service's check in Consul.
+    #[serde(with = "duration")]
+    pub health_ttl: Duration,
+    /// Interval at which the watch on the primary polls.
+    #[serde(with = "duration")]
+    pub watch_interval: Duration,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            instances: 3,
+            handlers: Handlers::default(),
+            start_interval: Duration::ZERO,
+            session_ttl: Duration::from_secs(60),
+            lock_delay: Duration::from_secs(15),
+            health_interval: Duration::from_secs(5),
+            health_ttl: Duration::from_secs(25),
+            watch_interval: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Links between machines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Network {
+    /// One-way latency, drawn for every segment.
+    pub latency: Span,
+    /// Share of segments lost and sent again, 0 to below 1.
+    pub loss: f64,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            latency: Span::millis(1, 4),
+            loss: 0.0,
+        }
+    }
+}
+
+/// The object store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Store {
+    /// Time to take or hand out one object.
+    pub latency: Span,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            latency: Span::millis(50, 500),
+        }
+    }
+}
+
+/// The database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Mysql {
+    /// Time `mysqld` needs to start.
+    pub startup: Span,
+    /// Time to set up an empty data directory.
+    pub install: Span,
+    /// Time to take a snapshot.
+    pub backup: Span,
+    /// Time to restore one.
+    pub restore: Span,
+}
+
+impl Default for Mysql {
+    fn default() -> Self {
+        Self {
+            startup: Span::millis(1_000, 3_000),
+            install: Span::millis(2_000, 5_000),
+            backup: Span::millis(2_000, 8_000),
+            restore: Span::millis(2_000, 6_000),
+        }
+    }
+}
+
+/// Who starts containers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Scheduler {
+    /// Time from the end of a container to its replacement's start.
+    pub replacement: Span,
+}
+
+impl Default for Scheduler {
+    fn default() -> Self {
+        Self {
+            replacement: Span::millis(5_000, 20_000),
+        }
+    }
+}
+
+/// Who uses the database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Workload {
+    /// How many clients write.
+    pub clients: usize,
+    /// Time between two writes of one client.
+    pub interval: Span,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Self {
+            clients: 1,
+            interval: Span::millis(1_000, 3_000),
+        }
+    }
+}
