@@ -5,9 +5,12 @@
 //!
 //! The rule a change must keep: whatever happens in a run follows from the spec, the plan and the seed.
 
+pub mod engine;
+pub mod machine;
 pub mod plan;
 pub mod properties;
 pub mod record;
+pub mod recorder;
 pub mod run;
 pub mod seed;
 pub mod spec;
