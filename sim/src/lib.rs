@@ -7,6 +7,7 @@
 
 pub mod engine;
 pub mod machine;
+pub mod mysql;
 pub mod plan;
 pub mod properties;
 pub mod record;

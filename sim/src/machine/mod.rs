@@ -10,7 +10,7 @@ mod host;
 mod process;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -62,13 +62,22 @@ pub struct Machine {
     disk: RefCell<Disk>,
     processes: RefCell<BTreeMap<u32, Rc<ProcessState>>>,
     next_pid: Cell<u32>,
+    locks: RefCell<BTreeSet<String>>,
+    names: Rc<BTreeMap<String, String>>,
     /// How often the machine was started: each start has random streams of its own.
     boots: Cell<u32>,
 }
 
 impl Machine {
-    /// A machine with an empty disk.
-    pub fn new(name: &str, address: IpAddr, seed: Seed, recorder: Recorder, programs: Programs) -> Rc<Self> {
+    /// A machine with an empty disk. `names` are the machines' names by address, as text.
+    pub fn new(
+        name: &str,
+        address: IpAddr,
+        seed: Seed,
+        recorder: Recorder,
+        programs: Programs,
+        names: Rc<BTreeMap<String, String>>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             name: name.to_owned(),
             address,
@@ -78,6 +87,8 @@ impl Machine {
             disk: RefCell::default(),
             processes: RefCell::default(),
             next_pid: Cell::new(1),
+            locks: RefCell::default(),
+            names,
             boots: Cell::new(0),
         })
     }
@@ -102,6 +113,22 @@ impl Machine {
         &self.recorder
     }
 
+    /// The name of the machine at an address, or the address where nobody has it.
+    pub fn name_of(&self, address: &str) -> String {
+        self.names
+            .get(address)
+            .cloned()
+            .unwrap_or_else(|| address.to_owned())
+    }
+
+    /// Locks a file until the guard, or the process that holds it, is gone; `None` when it is locked.
+    pub fn lock(self: &Rc<Self>, path: &str) -> Option<FileLock> {
+        self.locks.borrow_mut().insert(path.to_owned()).then(|| FileLock {
+            machine: Rc::clone(self),
+            path: path.to_owned(),
+        })
+    }
+
     /// Prepares a start: process numbers begin again at 1. Returns what the first process sees.
     pub fn boot(self: &Rc<Self>) -> SimHost {
         self.boots.set(self.boots.get() + 1);
@@ -122,5 +149,17 @@ impl Machine {
     /// How the first process ended, once it has.
     pub fn init_exit(&self) -> Option<Exit> {
         self.processes.borrow().get(&1).and_then(|process| process.exit())
+    }
+}
+
+/// A locked file of a machine.
+pub struct FileLock {
+    machine: Rc<Machine>,
+    path: String,
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        self.machine.locks.borrow_mut().remove(&self.path);
     }
 }
