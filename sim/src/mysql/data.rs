@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::gtid::{Gtid, GtidSet};
+use ironbird_agent::mysql::{Gtid, GtidSet};
 use super::{DATA_DIRECTORY, sql::Change};
 
 /// A committed change.

@@ -6,7 +6,6 @@
 //! acknowledges (semi-synchronous replication), refuses writes when it is read-only, and runs into the
 //! errors that real ones run into: access denied, duplicate keys on replay, purged transactions asked for.
 //!
-//! - [`gtid`]: transaction ids and sets of them.
 //! - [`data`]: what a server stores, and how it lies on disk.
 //! - [`sql`]: the statements it understands.
 //! - [`wire`]: the line protocol between `mysql`, replicas and servers. It is private to the simulation;
@@ -15,7 +14,6 @@
 //! - [`tools`]: the other programs.
 
 mod data;
-mod gtid;
 mod replica;
 mod server;
 mod session;
@@ -23,7 +21,6 @@ mod sql;
 mod tools;
 mod wire;
 
-pub use gtid::{Gtid, GtidSet};
 pub use wire::{Client, PORT, QueryError};
 
 use crate::machine::Programs;

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::data::{self, Source, Tables, Transaction};
-use super::gtid::{Gtid, GtidSet};
+use ironbird_agent::mysql::{Gtid, GtidSet};
 use super::sql::Change;
 use super::{PORT, replica, session};
 use crate::machine::SimHost;

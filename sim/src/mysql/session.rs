@@ -10,7 +10,7 @@ use turmoil_net::shim::tokio::net::TcpStream;
 use turmoil_net::shim::tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::data::{self, Source};
-use super::gtid::{Gtid, GtidSet};
+use ironbird_agent::mysql::{Gtid, GtidSet};
 use super::server::Server;
 use super::sql::{self, Statement};
 

@@ -71,6 +71,7 @@ pub(super) fn parse_change(text: &str) -> Option<Change> {
 /// Reads one statement; `None` is a syntax error.
 pub(super) fn parse(text: &str) -> Option<Statement> {
     let text = text.trim().trim_end_matches(';').trim_end();
+    let text = text.strip_suffix("\\G").unwrap_or(text);
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let starts = |prefix: &[&str]| {
         words.len() >= prefix.len()

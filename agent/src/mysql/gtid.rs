@@ -61,6 +61,22 @@ impl GtidSet {
         self.0.get(server).copied().unwrap_or(0)
     }
 
+    /// Whether nothing is in the set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many transactions are in the set.
+    pub fn len(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// The set without what `server` committed.
+    #[must_use]
+    pub fn without(&self, server: &str) -> Self {
+        Self(self.0.iter().filter(|(known, _)| *known != server).map(|(known, last)| (known.clone(), *last)).collect())
+    }
+
     /// Adds a transaction, and with it all that came before it on its server.
     pub fn insert(&mut self, gtid: &Gtid) {
         let last = self.0.entry(gtid.server.clone()).or_default();
