@@ -13,3 +13,4 @@ pub mod consul;
 pub mod duration;
 pub mod host;
 pub mod journal;
+pub mod pilot;
