@@ -391,7 +391,7 @@ on-change = { command = ["follow"], timeout = "1m 30s" }
             (
                 "ttl = \"25s\"",
                 "tll = \"25s\"",
-                "pilot.toml:15: unknown field `tll`",
+                "pilot.toml:16: unknown field `tll`",
             ),
             ("stop-timeout", "stop_timeout", "did you mean `stop-timeout`?"),
             ("\"20s\"", "20", "pilot.toml:8: "),
