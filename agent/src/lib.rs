@@ -13,4 +13,7 @@ pub mod consul;
 pub mod duration;
 pub mod host;
 pub mod journal;
+#[cfg(test)]
+mod memory;
 pub mod mysql;
+pub mod pilot;

@@ -31,6 +31,8 @@ mod health;
 pub mod http;
 mod kv;
 mod session;
+#[cfg(test)]
+mod tests;
 mod txn;
 
 pub use self::agent::{Agent, AgentCheck, AgentService, CheckSpec, ServiceSpec, Status};
@@ -390,44 +392,4 @@ where
     T: Default + serde::Deserialize<'de>,
 {
     Ok(<Option<T> as serde::Deserialize>::deserialize(deserializer)?.unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_written_as_go_reads_them() {
-        for (duration, text) in [
-            (Duration::ZERO, "0s"),
-            (Duration::from_secs(90), "90s"),
-            (Duration::from_millis(1500), "1500ms"),
-            (Duration::from_micros(1), "1000ns"),
-        ] {
-            assert_eq!(go_duration(duration), text);
-        }
-    }
-
-    #[test]
-    fn paths_keep_slashes_and_encode_the_rest() {
-        let mut path = Path::new("/v1/kv/", "a b/ü?x#%");
-        path.flag("raw");
-        path.pair("cas", 7);
-        path.text_pair("tag", "x/y&z=1");
-        assert_eq!(
-            path.text,
-            "/v1/kv/a%20b/%C3%BC%3Fx%23%25?raw&cas=7&tag=x%2Fy%26z%3D1"
-        );
-    }
-
-    #[test]
-    fn an_index_that_went_back_starts_afresh_and_none_never_spins() {
-        for (answered, previous, next) in [(5, 3, 5), (5, 5, 5), (2, 5, 0), (0, 0, 1), (0, 5, 0)] {
-            let indexed = Indexed {
-                index: answered,
-                value: (),
-            };
-            assert_eq!(indexed.next_index(previous), next, "{answered} after {previous}");
-        }
-    }
 }

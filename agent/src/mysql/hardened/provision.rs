@@ -40,7 +40,7 @@ impl<H: Host> Role<H> {
         self.host.remove(Path::new(Config::DATA_DIRECTORY)).await.map_err(say)?;
         within(&self.host, self.config.snapshot_deadline, self.fill())
             .await
-            .ok_or("no usable snapshot before the deadline")
+            .ok_or_else(|| "no usable snapshot before the deadline".to_owned())
     }
 
     async fn fill(&self) {
