@@ -5,6 +5,7 @@
 //!
 //! The rule a change must keep: whatever happens in a run follows from the spec, the plan and the seed.
 
+pub mod consul;
 pub mod plan;
 pub mod properties;
 pub mod record;
