@@ -5,6 +5,7 @@
 //!
 //! The rule a change must keep: whatever happens in a run follows from the spec, the plan and the seed.
 
+pub mod consul;
 pub mod engine;
 pub mod machine;
 pub mod mysql;
@@ -15,3 +16,4 @@ pub mod recorder;
 pub mod run;
 pub mod seed;
 pub mod spec;
+mod world;
