@@ -30,6 +30,7 @@ pub(super) fn words(what: &What) -> String {
             object,
             status,
         } => format!("object store: {method} {object} {status}"),
+        What::Finished => "the run is over".to_owned(),
         What::Write { id, outcome } => match outcome {
             WriteOutcome::Acknowledged { by } => format!("write {id} acknowledged by {by}"),
             WriteOutcome::Refused { why } => format!("write {id} refused: {why}"),
