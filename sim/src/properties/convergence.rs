@@ -411,6 +411,32 @@ mod tests {
     }
 
     #[test]
+    fn a_failing_check_of_the_node_hides_everybody() {
+        let mut script = whole();
+        script
+            .check_of("", "mysql-backup-run", "critical")
+            .at(DEADLINE)
+            .finished();
+        assert_eq!(details(&script).len(), 1);
+        let mut script = whole();
+        script
+            .check_of("", "mysql-backup-run", "critical")
+            .check_of("", "mysql-backup-run", "passing");
+        script.at(DEADLINE).finished();
+        assert_eq!(details(&script), [""; 0]);
+    }
+
+    #[test]
+    fn every_check_of_a_service_has_to_pass() {
+        let mut script = whole();
+        script
+            .check_of("mysql-mysql-2", "disk", "critical")
+            .at(DEADLINE)
+            .finished();
+        assert_eq!(details(&script).len(), 1);
+    }
+
+    #[test]
     fn a_service_that_registers_again_has_to_pass_again() {
         let mut script = whole();
         script

@@ -19,6 +19,8 @@ pub(super) struct State {
     pub(super) instances: BTreeMap<String, Instance>,
     /// By service id.
     services: BTreeMap<String, Service>,
+    /// By check id.
+    checks: BTreeMap<String, Check>,
     /// How often anything of this changed.
     pub(super) revision: u64,
 }
@@ -52,8 +54,13 @@ struct Replication {
 struct Service {
     name: String,
     address: String,
-    /// Whether it passes, by check.
-    checks: BTreeMap<String, bool>,
+}
+
+#[derive(Debug)]
+struct Check {
+    /// The id of its service; empty for the node's.
+    service: String,
+    passing: bool,
 }
 
 impl State {
@@ -101,15 +108,18 @@ impl State {
             }
             ConsulEvent::ServiceDeregistered { id } => {
                 self.services.remove(id);
+                self.checks.retain(|_, check| check.service != *id);
             }
             ConsulEvent::CheckStatus {
                 check,
                 service,
                 status,
             } => {
-                if let Some(service) = self.services.get_mut(service) {
-                    service.checks.insert(check.clone(), status == "passing");
-                }
+                let check_now = Check {
+                    service: service.clone(),
+                    passing: status == "passing",
+                };
+                self.checks.insert(check.clone(), check_now);
             }
             _ => return false,
         }
@@ -131,17 +141,27 @@ impl State {
         primaries.next().is_none().then_some(first)
     }
 
-    /// Whether `host` is in the catalog as `name`, and all its checks pass, of which it has at least one.
+    /// Whether Consul lists `host` among the passing instances of `name`: it has at least one check, and
+    /// all of them pass, and all of the node's, which every service shares.
     pub(super) fn is_passing(&self, host: &str, name: &str) -> bool {
-        self.services_of(host).any(|service| {
+        self.services_of(host).any(|(id, service)| {
+            let mut own = self
+                .checks
+                .values()
+                .filter(|check| check.service == id)
+                .peekable();
             service.name == name
-                && !service.checks.is_empty()
-                && service.checks.values().all(|passes| *passes)
+                && own.peek().is_some()
+                && own.all(|check| check.passing)
+                && self
+                    .checks
+                    .values()
+                    .all(|check| check.passing || !check.service.is_empty())
         })
     }
 
     /// Service ids are `<name>-<hostname>`.
-    fn services_of<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Service> {
+    fn services_of<'a>(&'a self, host: &'a str) -> impl Iterator<Item = (&'a str, &'a Service)> {
         self.services
             .iter()
             .filter(move |(id, service)| {
@@ -149,7 +169,7 @@ impl State {
                     .and_then(|rest| rest.strip_prefix('-'))
                     == Some(host)
             })
-            .map(|(_, service)| service)
+            .map(|(id, service)| (id.as_str(), service))
     }
 
     /// What keeps `host` from being a replica of `primary`, in words; `None` when it is one.
@@ -170,7 +190,7 @@ impl State {
         let follows = replication.source == primary
             || self
                 .services_of(primary)
-                .any(|service| !service.address.is_empty() && service.address == replication.source);
+                .any(|(_, service)| !service.address.is_empty() && service.address == replication.source);
         if replication.source.is_empty() {
             Some("it follows nobody".to_owned())
         } else if !follows {

@@ -191,8 +191,13 @@ impl Script {
     }
 
     pub(super) fn check(&mut self, service: &str, status: &str) -> &mut Self {
+        self.check_of(service, service, status)
+    }
+
+    /// `service` is empty for a check of the node.
+    pub(super) fn check_of(&mut self, service: &str, check: &str, status: &str) -> &mut Self {
         self.consul(ConsulEvent::CheckStatus {
-            check: service.to_owned(),
+            check: check.to_owned(),
             service: service.to_owned(),
             status: status.to_owned(),
         })

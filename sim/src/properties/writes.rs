@@ -15,8 +15,11 @@
 //! saved it. A write that anybody alive once had could have been saved, by asking around before choosing,
 //! or by not wiping. A replica that must confirm before a client is told makes sure there is somebody.
 //!
-//! A container that starts is a fresh one; what its machine had before is gone with the old container,
-//! unless its first data directory says otherwise. All lost writes are one violation, at the moment the
+//! A container that starts is a fresh one, and what its machine had before is gone: that is so when it
+//! sets up a data directory. A server that comes up without anybody having set one up found the old one,
+//! and the container is the old one started again.
+//!
+//! All lost writes are one violation, at the moment the
 //! first of them was both acknowledged and out of reach: the final primary was the only one, and it
 //! follows nobody.
 
@@ -60,6 +63,8 @@ struct Disk {
     committed: BTreeSet<u64>,
     /// Everything that was ever durable here.
     ever: BTreeSet<u64>,
+    /// A container started here, and nothing has shown yet whether it has the old disk.
+    unseen: bool,
 }
 
 impl Writes {
@@ -79,9 +84,8 @@ impl Writes {
                     moment: now,
                 });
             }
-            What::Launched { .. } | What::Ended { .. } => {
-                self.disks.remove(&event.host);
-            }
+            What::Launched { .. } => self.disk(event).unseen = true,
+            What::Mysql(MysqlEvent::Up { .. }) => self.disk(event).unseen = false,
             What::Mysql(MysqlEvent::Committed { write, .. }) if *write != 0 => {
                 let disk = self.disk(event);
                 disk.committed.insert(*write);
@@ -92,6 +96,9 @@ impl Writes {
             }
             What::Mysql(MysqlEvent::DataDirectory { writes, .. }) => {
                 let disk = self.disk(event);
+                if disk.unseen {
+                    *disk = Disk::default();
+                }
                 disk.committed = writes.iter().copied().collect();
                 disk.ever.extend(writes);
             }
@@ -118,11 +125,12 @@ impl Writes {
         let survivors: Vec<_> = self
             .disks
             .iter()
-            .filter(|(host, _)| {
-                state
-                    .instances
-                    .get(*host)
-                    .is_some_and(|instance| instance.running)
+            .filter(|(host, disk)| {
+                !disk.unseen
+                    && state
+                        .instances
+                        .get(*host)
+                        .is_some_and(|instance| instance.running)
             })
             .collect();
         let has = |write| {
@@ -203,7 +211,7 @@ mod tests {
     #[test]
     fn a_write_is_lost_only_if_somebody_alive_once_had_it() {
         type Had = fn(&mut Script);
-        let cases: [(&str, Had, usize); 11] = [
+        let cases: [(&str, Had, usize); 14] = [
             ("the dead primary alone", |_| {}, 0),
             (
                 "received by a replica that lost the election",
@@ -252,9 +260,35 @@ mod tests {
                 0,
             ),
             (
+                "received by a replica that was replaced and set up anew",
+                |script| {
+                    script.received("mysql-3", 2).ended("mysql-3").launched("mysql-3");
+                    script
+                        .data_directory("mysql-3", "restored", &[1])
+                        .up("mysql-3", true);
+                },
+                0,
+            ),
+            (
+                "received by a replica that was started again with its disk",
+                |script| {
+                    script.received("mysql-3", 2).ended("mysql-3");
+                    script.launched("mysql-3").up("mysql-3", true);
+                },
+                1,
+            ),
+            (
                 "received but not applied by the final primary",
                 |script| _ = script.received("mysql-2", 2),
                 1,
+            ),
+            (
+                "applied by the final primary, which was started again",
+                |script| {
+                    script.committed("mysql-2", 2).committed("mysql-3", 2);
+                    script.ended("mysql-2").launched("mysql-2").up("mysql-2", true);
+                },
+                0,
             ),
             (
                 "applied by the final primary",
