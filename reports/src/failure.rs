@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use crate::suite::FailureReport;
-use crate::text::{moment, plain, visible};
+use crate::text::{moment, name, plain, visible};
 
 /// `failure` in a few lines.
 pub fn failure(failure: &FailureReport) -> String {
@@ -23,7 +23,7 @@ fn render(failure: &FailureReport, out: &mut String) -> std::fmt::Result {
             "  {} at {} on {} (step {})",
             violation.property,
             moment(violation.at),
-            plain(&violation.host),
+            name(&violation.host),
             violation.step,
         )?;
         writeln!(out, "    {}", plain(&violation.detail))?;
@@ -34,6 +34,9 @@ fn render(failure: &FailureReport, out: &mut String) -> std::fmt::Result {
             writeln!(out, "    {}", plain(line))?;
         }
     }
-    writeln!(out, "  record  {}", visible(&failure.hash))?;
+    // A run that never came to its end has none.
+    if !failure.hash.is_empty() {
+        writeln!(out, "  record  {}", visible(&failure.hash))?;
+    }
     writeln!(out, "  replay  {}", visible(&failure.replay))
 }

@@ -11,23 +11,39 @@ use ironbird_sim::properties::{Property, Violation};
 use serde::Serialize;
 
 use crate::suite::{FailureReport, SuiteReport, VariantReport};
+use crate::text::is_treacherous;
 
 /// The version of the document.
 const VERSION: u32 = 1;
 
 /// `suite` as one JSON document with a line break at its end.
 ///
-/// Times are whole microseconds. Text stands as it was recorded: JSON's own escaping makes it harmless.
+/// Times are whole microseconds. Text reads back as it was recorded.
 pub fn json(suite: &SuiteReport) -> String {
     let document = Document {
         version: VERSION,
         as_expected: suite.as_expected() == suite.variants.len(),
         variants: suite.variants.iter().map(Variant::from).collect(),
     };
-    let mut text = serde_json::to_string_pretty(&document)
+    let text = serde_json::to_string_pretty(&document)
         .expect("strings, numbers and maps with string keys serialise");
-    text.push('\n');
-    text
+    printable(&text) + "\n"
+}
+
+/// The same document for a parser, and harmless where somebody prints it: what JSON may hold as it is but
+/// a terminal would obey is escaped. Such characters stand inside of strings only.
+fn printable(document: &str) -> String {
+    let mut out = String::with_capacity(document.len());
+    for character in document.chars() {
+        if character != '\n' && is_treacherous(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                out += &format!("\\u{unit:04x}");
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 #[derive(Serialize)]

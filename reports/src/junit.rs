@@ -51,7 +51,7 @@ fn test_suite(variant: &VariantReport) -> TestSuite {
             seen(variant)
         ));
     }
-    let mut expectation = TestCase::new(plain(&variant.expectation), status);
+    let mut expectation = TestCase::new(format!("expects: {}", plain(&variant.expectation)), status);
     expectation.set_classname(name.as_str()).set_time(variant.elapsed);
     if let Some(example) = &variant.example {
         expectation.set_system_out(crate::failure(example));

@@ -24,3 +24,9 @@ pub use failure::failure;
 pub use json::json;
 pub use junit::junit;
 pub use table::table;
+
+#[cfg(test)]
+mod specimens;
+
+#[cfg(test)]
+mod snapshots;

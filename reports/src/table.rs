@@ -7,13 +7,19 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use crate::suite::{SuiteReport, VariantReport};
 use crate::text::{count, grouped, length, plain};
 
 /// How wide the table may be, in columns.
 const WIDTH: u16 = 100;
+
+/// The longest name of a scenario that leaves the other columns enough room, in characters.
+const LONGEST_ON_ONE_LINE: usize = 25;
+
+/// The longest line of a scenario's name that is kept whole, in characters.
+const LONGEST_NAME_PART: usize = 32;
 
 /// `suite` as a table, with a line of totals and a legend below.
 pub fn table(suite: &SuiteReport) -> String {
@@ -26,12 +32,21 @@ pub fn table(suite: &SuiteReport) -> String {
         .set_header([
             "scenario",
             "runs",
-            "as expected",
-            "expected, and what was seen",
+            "as\nexpected",
+            "expected, and seen",
             "recovery",
             "speed",
         ])
         .add_rows(suite.variants.iter().map(row));
+    // Names must not break in the middle, as far as a sensible one goes.
+    let longest = suite.variants.iter().flat_map(|variant| {
+        let name = scenario(&plain(&variant.name));
+        name.lines().map(|line| line.chars().count()).max()
+    });
+    if let (Some(column), Some(longest)) = (table.column_mut(0), longest.max()) {
+        let width = u16::try_from(longest.min(LONGEST_NAME_PART)).unwrap_or(0) + 2;
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+    }
     for right in [1, 4, 5] {
         if let Some(column) = table.column_mut(right) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -45,29 +60,38 @@ pub fn table(suite: &SuiteReport) -> String {
 }
 
 fn row(variant: &VariantReport) -> [String; 6] {
+    let recovery = variant.recovery_median_and_max();
     [
-        plain(&variant.name),
+        scenario(&plain(&variant.name)),
         grouped(variant.runs),
         if variant.as_expected { "yes" } else { "NO" }.to_owned(),
         format!("{}\n{}", plain(&variant.expectation), seen(variant)),
-        variant.recovery_median_and_max().map_or_else(
+        recovery.map_or_else(
             || "-".to_owned(),
-            |(median, max)| format!("{}\nmax {}", length(median), length(max)),
+            |(median, max)| format!("{}\nmax {}", seconds(median), seconds(max)),
         ),
         variant.speed().map_or_else(|| "-".to_owned(), speed),
     ]
 }
 
+/// A long name on two lines, the variant on the second.
+fn scenario(name: &str) -> String {
+    match name.rsplit_once('/') {
+        Some((file, variant)) if name.chars().count() > LONGEST_ON_ONE_LINE => format!("{file}\n/{variant}"),
+        _ => name.to_owned(),
+    }
+}
+
 fn seen(variant: &VariantReport) -> String {
     if variant.violations.is_empty() {
-        return format!("all held in {}", count(variant.runs, "run"));
+        return format!("- no violation in {}", count(variant.runs, "run"));
     }
     let properties: Vec<_> = variant
         .violations
         .iter()
         .map(|(property, runs)| {
             format!(
-                "{} broken in {}/{}",
+                "- {} in {}/{}",
                 plain(property),
                 grouped(*runs),
                 grouped(variant.runs)
@@ -75,6 +99,11 @@ fn seen(variant: &VariantReport) -> String {
         })
         .collect();
     properties.join("\n")
+}
+
+/// `97.4 s`: in one unit, to be compared down the column.
+fn seconds(time: Duration) -> String {
+    format!("{}.{} s", grouped(time.as_secs()), time.subsec_millis() / 100)
 }
 
 fn totals(suite: &SuiteReport, out: &mut String) -> std::fmt::Result {
@@ -91,7 +120,7 @@ fn totals(suite: &SuiteReport, out: &mut String) -> std::fmt::Result {
     )?;
     writeln!(
         out,
-        "recovery: from the end of the last fault until the cluster is whole for good; median, and the longest.",
+        "recovery: median and longest time from the last fault's end until the cluster is whole for good.",
     )?;
     writeln!(out, "speed: simulated time to real time.")
 }

@@ -10,12 +10,24 @@
 use std::time::Duration;
 
 /// The longest text of a record that is shown, in characters.
-pub(crate) const LONGEST: usize = 300;
+const LONGEST: usize = 300;
+
+/// The longest name that is shown in a column, in characters.
+const LONGEST_NAME: usize = 32;
 
 /// `text` on one line, with nothing in it that a terminal would obey, ids shortened, at most [`LONGEST`]
 /// characters of it.
 pub(crate) fn plain(text: &str) -> String {
     cut(&visible(&short_ids(text)), LONGEST)
+}
+
+/// A machine's name, for a column of its own.
+pub(crate) fn name(text: &str) -> String {
+    let name = visible(text);
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name,
+    }
 }
 
 /// `text` with every character that would not show, or that changes how others show, written out.
@@ -31,7 +43,8 @@ pub(crate) fn visible(text: &str) -> String {
     out
 }
 
-fn is_treacherous(character: char) -> bool {
+/// Whether a character would not show, or changes how others show.
+pub(crate) fn is_treacherous(character: char) -> bool {
     character.is_control()
         || matches!(character,
             // Reading direction, zero width, line and paragraph separators, byte order mark.
@@ -102,7 +115,8 @@ pub(crate) fn length(length: Duration) -> String {
         _ => format!("{many} {unit} {few} {small}"),
     };
     match seconds {
-        0 => format!("{} ms", length.as_millis()),
+        0 if !length.is_zero() => format!("{} ms", length.as_millis()),
+        0 => "0 s".to_owned(),
         1..60 if length.subsec_millis() / 100 == 0 => format!("{seconds} s"),
         1..60 => format!("{seconds}.{} s", length.subsec_millis() / 100),
         60..3_600 => pair(seconds / 60, "min", seconds % 60, "s"),
@@ -197,7 +211,7 @@ mod tests {
     fn times_read_well() {
         assert_eq!(moment(Duration::from_micros(128_417_999)), "128.417 s");
         let cases = [
-            (0, "0 ms"),
+            (0, "0 s"),
             (12, "12 ms"),
             (1_000, "1 s"),
             (4_270, "4.2 s"),

@@ -15,7 +15,7 @@ use ironbird_sim::properties::{Property, Violation};
 use ironbird_sim::record::{ConsulEvent, Event, MysqlEvent, Record, What, WriteOutcome};
 
 use super::{columns, words};
-use crate::text::plain;
+use crate::text::name;
 
 /// The most events shown for one violation.
 const MOST: usize = 12;
@@ -80,13 +80,13 @@ pub fn decisive(record: &Record, violation: &Violation) -> Vec<String> {
     let chosen = choice.events.values();
     let width = chosen
         .clone()
-        .map(|event| plain(&event.host).chars().count())
+        .map(|event| name(&event.host).chars().count())
         .max();
     chosen
         .map(|event| {
             columns(
                 event.at,
-                &plain(&event.host),
+                &name(&event.host),
                 width.unwrap_or_default(),
                 &words(&event.what),
             )

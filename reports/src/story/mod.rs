@@ -10,20 +10,21 @@
 //! the first event it tells of.
 
 mod decisive;
+mod rows;
 mod words;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use ironbird_agent::journal::{Entry, Level};
 use ironbird_sim::properties::Violation;
-use ironbird_sim::record::{ConsulEvent, Event, Header, MysqlEvent, Record, What, WriteOutcome};
+use ironbird_sim::record::{Event, Header, Record};
 
 pub use decisive::decisive;
+use rows::{Tone, rows};
 use words::{planned, words};
 
-use crate::text::{count, grouped, length, moment, plain};
+use crate::text::{count, length, moment, name, plain};
 
 /// How a story is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +37,7 @@ pub struct StoryOptions {
 
 /// One event on one line.
 pub fn line(event: &Event) -> String {
-    columns(event.at, &plain(&event.host), HOST_WIDTH, &words(&event.what))
+    columns(event.at, &name(&event.host), HOST_WIDTH, &words(&event.what))
 }
 
 /// Wide enough for `mysql-10`, and the same for lines that are rendered one by one.
@@ -64,12 +65,14 @@ fn tell(
     out: &mut String,
 ) -> std::fmt::Result {
     header(&record.header, out)?;
-    writeln!(out)?;
+    if !record.events.is_empty() {
+        writeln!(out)?;
+    }
     let colors = Colors::new(record, options.color);
     let width = record
         .events
         .iter()
-        .map(|event| plain(&event.host).chars().count())
+        .map(|event| name(&event.host).chars().count())
         .chain([HOST_WIDTH])
         .max()
         .unwrap_or(HOST_WIDTH)
@@ -123,7 +126,7 @@ fn verdict(violations: &[Violation], colors: &Colors, out: &mut String) -> std::
                     "{} at {} on {}, step {}",
                     violation.property,
                     moment(violation.at),
-                    plain(&violation.host),
+                    name(&violation.host),
                     violation.step,
                 )
             ),
@@ -131,162 +134,6 @@ fn verdict(violations: &[Violation], colors: &Colors, out: &mut String) -> std::
         writeln!(out, "    {}", plain(&violation.detail))?;
     }
     Ok(())
-}
-
-/// One line of the story.
-struct Row {
-    at: Duration,
-    host: String,
-    tone: Tone,
-    /// The words of the first event.
-    first: String,
-    /// What makes another event a repetition of this one; `None` for one that is told each time.
-    same: Option<String>,
-    /// How many events it stands for, and when the last of them was.
-    times: u64,
-    last: Duration,
-    /// The write it tells of, when it does, and the last.
-    writes: Option<(u64, u64)>,
-}
-
-impl Row {
-    fn text(&self) -> String {
-        match (self.times, self.writes) {
-            (1, _) => self.first.clone(),
-            // "write 41 acknowledged by mysql-1" -> "12 writes, 41 to 63, acknowledged by mysql-1"
-            (times, Some((from, to))) => format!(
-                "{} writes, {from} to {to}, {} (until {})",
-                grouped(times),
-                self.same.as_deref().unwrap_or_default(),
-                moment(self.last),
-            ),
-            (times, None) => {
-                format!(
-                    "{} ({} times until {})",
-                    self.first,
-                    grouped(times),
-                    moment(self.last)
-                )
-            }
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tone {
-    Usual,
-    Quiet,
-    Trouble,
-    Fault,
-    Violation,
-}
-
-fn rows(record: &Record, violations: &[Violation], trace: bool) -> Vec<Row> {
-    let mut rows: Vec<Row> = Vec::new();
-    // For every machine, the line a repetition would be counted on.
-    let mut open: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut marks: Vec<_> = violations.iter().collect();
-    marks.sort_by_key(|violation| violation.step);
-    let mut marks = marks.into_iter().peekable();
-    for event in &record.events {
-        if trace || !is_routine(&event.what) {
-            let row = row(event, trace);
-            match open.get(event.host.as_str()).map(|index| &mut rows[*index]) {
-                Some(before) if row.same.is_some() && before.same == row.same => {
-                    before.times += 1;
-                    before.last = event.at;
-                    if let (Some(range), Some((id, _))) = (&mut before.writes, row.writes) {
-                        *range = (range.0.min(id), range.1.max(id));
-                    }
-                }
-                _ => {
-                    if decisive::decides(&event.what) {
-                        open.clear();
-                    }
-                    open.insert(&event.host, rows.len());
-                    rows.push(row);
-                }
-            }
-        }
-        while let Some(violation) = marks.next_if(|violation| violation.step <= event.step) {
-            open.clear();
-            rows.push(mark(violation));
-        }
-    }
-    rows.extend(marks.map(mark));
-    rows
-}
-
-fn row(event: &Event, trace: bool) -> Row {
-    let first = words(&event.what);
-    let (same, writes) = match &event.what {
-        _ if trace => (None, None),
-        What::Write { id, outcome } => (
-            match outcome {
-                WriteOutcome::Acknowledged { by } => Some(format!("acknowledged by {}", plain(by))),
-                WriteOutcome::Refused { why } => Some(format!("refused: {}", plain(why))),
-                WriteOutcome::Unknown { .. } => None,
-            },
-            Some((*id, *id)),
-        ),
-        What::Agent(_) | What::Store { .. } | What::Consul(ConsulEvent::LockRefused { .. }) => {
-            (Some(first.clone()), None)
-        }
-        _ => (None, None),
-    };
-    Row {
-        at: event.at,
-        host: plain(&event.host),
-        tone: tone(&event.what),
-        first,
-        same,
-        times: 1,
-        last: event.at,
-        writes,
-    }
-}
-
-fn mark(violation: &Violation) -> Row {
-    Row {
-        at: violation.at,
-        host: plain(&violation.host),
-        tone: Tone::Violation,
-        first: format!("!!! {}: {}", violation.property, plain(&violation.detail)),
-        same: None,
-        times: 1,
-        last: violation.at,
-        writes: None,
-    }
-}
-
-/// Whether `what` goes on all the time and says nothing new.
-fn is_routine(what: &What) -> bool {
-    match what {
-        What::Http { .. }
-        | What::Consul(ConsulEvent::SessionRenewed { .. })
-        | What::Mysql(MysqlEvent::Committed { .. } | MysqlEvent::Received { .. }) => true,
-        What::Agent(Entry::HookStarted { hook } | Entry::HookFinished { hook, ok: true, .. }) => {
-            hook == "health"
-        }
-        _ => false,
-    }
-}
-
-fn tone(what: &What) -> Tone {
-    match what {
-        What::FaultBegan { .. } | What::FaultEnded { .. } => Tone::Fault,
-        What::Agent(Entry::Log { level, .. }) => match level {
-            Level::Debug => Tone::Quiet,
-            Level::Info => Tone::Usual,
-            Level::Warn | Level::Error => Tone::Trouble,
-        },
-        What::Agent(Entry::HookFinished { ok: false, .. } | Entry::Health { passing: false, .. })
-        | What::Ended { .. } => Tone::Trouble,
-        What::Http { .. } | What::Consul(ConsulEvent::SessionRenewed { .. }) | What::Write { .. } => {
-            Tone::Quiet
-        }
-        _ => Tone::Usual,
-    }
 }
 
 /// ANSI colours, or none: a colour for every machine in the order of their first events.
@@ -303,7 +150,7 @@ impl Colors {
             let mut hosts = BTreeMap::new();
             for event in &record.events {
                 let next = Self::HOSTS[hosts.len() % Self::HOSTS.len()];
-                hosts.entry(plain(&event.host)).or_insert(next);
+                hosts.entry(name(&event.host)).or_insert(next);
             }
             hosts
         });

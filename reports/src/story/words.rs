@@ -17,6 +17,7 @@ pub(super) fn words(what: &What) -> String {
     plain(&match what {
         What::FaultBegan { fault } => format!(">>> {fault}"),
         What::FaultEnded { fault } => format!("<<< {fault}"),
+        What::Launched { why } if why == "start" => "container starts".to_owned(),
         What::Launched { why } => format!("container starts: {why}"),
         What::Ended { how } => format!("container ends: {how}"),
         What::Agent(entry) => entry.to_string(),
@@ -96,6 +97,8 @@ fn consul(event: &ConsulEvent) -> String {
             status,
         } => match service.as_str() {
             "" => format!("the node's check {check} is {status}"),
+            // Their ids are made from one another; saying both is saying it twice.
+            id if check.ends_with(id) => format!("service {service} is {status}"),
             _ => format!("service {service} is {status} (check {check})"),
         },
     }
@@ -116,12 +119,10 @@ fn mysql(event: &MysqlEvent) -> String {
         } => replication(source, *receiving, *applying, error),
         MysqlEvent::Committed { gtid, write } => format!("transaction {gtid} committed{}", carried(*write)),
         MysqlEvent::Received { gtid, write } => format!("transaction {gtid} received{}", carried(*write)),
-        MysqlEvent::DataDirectory { how, writes } => {
-            format!(
-                "data directory {how}, with {}",
-                count(writes.len() as u64, "write")
-            )
-        }
+        MysqlEvent::DataDirectory { how, writes } => match writes.len() as u64 {
+            0 => format!("data directory {how}, no writes in it"),
+            writes => format!("data directory {how}, {} in it", count(writes, "write")),
+        },
     }
 }
 
@@ -147,32 +148,25 @@ fn carried(write: u64) -> String {
     }
 }
 
-/// A fault of a plan: `at 60 s: kill leader`.
+/// A fault of a plan: `at 1 min: cut leader from consul, for 30 s`.
 pub(super) fn planned(fault: &Fault) -> String {
-    let mut words = format!(
-        "at {}: {} {}",
-        length(fault.at.from),
-        fault.kind.name(),
-        fault.target
-    );
+    let mut words = format!("at {}", length(fault.at.from));
     if fault.at.to > fault.at.from {
-        words = format!(
-            "at {} to {}: {} {}",
-            length(fault.at.from),
-            length(fault.at.to),
-            fault.kind.name(),
-            fault.target
-        );
+        words += &format!(" to {}", length(fault.at.to));
     }
+    words += &format!(": {} {}", fault.kind.name(), fault.target);
     words += &match &fault.kind {
         FaultKind::Kill | FaultKind::PowerLoss | FaultKind::Stop | FaultKind::Remove | FaultKind::Pause => {
             String::new()
         }
         FaultKind::Cut { peer } => format!(" from {peer}"),
         FaultKind::CutOneWay { peer } | FaultKind::Hold { peer } => format!(" to {peer}"),
-        FaultKind::Latency { peer, delay } => format!(" to {peer} by {}", length(*delay)),
-        FaultKind::Loss { peer, rate } => format!(" to {peer}, {}% of segments", rate * 100.0),
-        FaultKind::CatalogLag { delay } => format!(" by {}", length(*delay)),
+        FaultKind::Latency { peer, delay } => format!(" to {peer}, {} more", length(*delay)),
+        // A share is written in decimal, and 7 % is not 7.000000000000001 %.
+        FaultKind::Loss { peer, rate } => {
+            format!(" to {peer}, {} % of segments", (rate * 1e5).round() / 1e3)
+        }
+        FaultKind::CatalogLag { delay } => format!(", {} behind", length(*delay)),
     };
     match fault.lasting {
         Lasting::Moment => {}
