@@ -1,1 +1,32 @@
-//! Placeholder.
+//! From the records of runs to what a person or a CI system reads.
+//!
+//! Everything here is a pure function: a record, a violation or a [`suite::SuiteReport`] in, text out. No
+//! clock is read, no file is opened and no terminal is asked for its width, so the same run always reads
+//! the same and every renderer can be held to a snapshot.
+//!
+//! - [`story`] tells one run, event by event, and picks the few events that decide a violation.
+//! - [`table`] and [`failure`] are what a sweep prints; [`junit`] and [`json`] are what it leaves behind.
+//!
+//! The rule a change must keep: whatever comes out of a record may have been written by anybody, so it
+//! passes through `text` before it reaches a terminal or a file. A renderer that formats a field directly
+//! is a defect.
+
+pub mod story;
+pub mod suite;
+
+mod failure;
+mod json;
+mod junit;
+mod table;
+mod text;
+
+pub use failure::failure;
+pub use json::json;
+pub use junit::junit;
+pub use table::table;
+
+#[cfg(test)]
+mod specimens;
+
+#[cfg(test)]
+mod snapshots;

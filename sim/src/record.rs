@@ -139,6 +139,9 @@ pub enum What {
         /// The status.
         status: u16,
     },
+    /// The run is over: the last event of a complete record. Without it nobody could tell a quiet end from
+    /// a record that was cut off.
+    Finished,
     /// A client's write ended.
     Write {
         /// The write's own identifier.

@@ -1,9 +1,76 @@
 //! What must hold of every run, as pure functions of its record.
+//!
+//! One pass over the events feeds every property; each lives in a file of its own whose head says what
+//! exactly it demands. What several need to know of the machines is folded once, in `state`.
+//!
+//! The rule a change must keep: a property reads the record and nothing else, so whoever has a record can
+//! check it again and comes to the same verdict. An event that is missing for that belongs in the record.
+
+mod convergence;
+mod lock_delay;
+mod one_primary;
+mod session_ttl;
+mod state;
+mod writes;
+
+#[cfg(test)]
+mod testing;
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use self::convergence::Convergence;
+use self::lock_delay::LockDelay;
+use self::one_primary::OnePrimary;
+use self::session_ttl::SessionTtl;
+use self::state::State;
+use self::writes::Writes;
+use crate::record::{Event, Record};
+
+/// The machine a violation is put down to when it is nobody's in particular.
+pub const CLUSTER: &str = "cluster";
+
+/// The machine Consul runs on.
+const CONSUL: &str = "consul";
+
+/// Everything that does not hold of `record`, in the order of the events.
+pub fn check(record: &Record) -> Vec<Violation> {
+    let mut state = State::default();
+    let mut one_primary = OnePrimary::default();
+    let mut session_ttl = SessionTtl::default();
+    let mut lock_delay = LockDelay::default();
+    let mut convergence = Convergence::new(&record.header);
+    let mut writes = Writes::default();
+    let mut violations = Vec::new();
+    for event in &record.events {
+        convergence.before(event, &state);
+        state.apply(event);
+        one_primary.see(event, &state, &mut violations);
+        session_ttl.see(event, &mut violations);
+        lock_delay.see(event, &mut violations);
+        convergence.see(event);
+        writes.see(event, &state);
+    }
+    convergence.finish(&state, &mut violations);
+    writes.finish(&state, &mut violations);
+    violations.sort_by_key(|violation| violation.step);
+    violations
+}
+
+/// From the end of the last fault to the moment since which the cluster of `record` was whole up to the
+/// deadline; `None` when it was not whole then, or when the record ends before.
+pub fn recovery(record: &Record) -> Option<Duration> {
+    let mut state = State::default();
+    let mut convergence = Convergence::new(&record.header);
+    for event in &record.events {
+        convergence.before(event, &state);
+        state.apply(event);
+        convergence.see(event);
+    }
+    convergence.recovery(&state)
+}
 
 /// A property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,4 +129,21 @@ pub struct Violation {
     pub host: String,
     /// What was seen, in a sentence.
     pub detail: String,
+}
+
+impl Violation {
+    fn at(event: &Event, property: Property, detail: String) -> Self {
+        Self {
+            property,
+            step: event.step,
+            at: event.at,
+            host: event.host.clone(),
+            detail,
+        }
+    }
+}
+
+/// A moment of a run as details write it: `128.417 s`.
+fn moment(at: Duration) -> String {
+    format!("{}.{:03} s", at.as_secs(), at.subsec_millis())
 }

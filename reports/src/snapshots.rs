@@ -1,0 +1,164 @@
+//! Every renderer held to what a person would read, and to what must never come out of one.
+
+use insta::assert_snapshot;
+
+use crate::specimens::{hostile, hostile_suite, leader_kill, leader_kill_violations, suite};
+use crate::story::{StoryOptions, decisive, line, story};
+use crate::suite::SuiteReport;
+use crate::{failure, json, junit, table};
+
+fn told(trace: bool, color: bool) -> String {
+    story(
+        &leader_kill(),
+        &leader_kill_violations(),
+        &StoryOptions { trace, color },
+    )
+}
+
+#[test]
+fn a_story() {
+    assert_snapshot!(told(false, false));
+}
+
+#[test]
+fn a_story_with_every_event() {
+    assert_snapshot!(told(true, false));
+}
+
+#[test]
+fn colours_change_nothing_but_colours() {
+    let colored = told(false, true);
+    assert!(colored.contains("\u{1b}[31;1m!!! one-writable-primary"));
+    let mut plain = String::new();
+    let mut rest = colored.as_str();
+    while let Some((before, after)) = rest.split_once("\u{1b}[") {
+        plain += before;
+        rest = after.split_once('m').expect("only colours").1;
+    }
+    plain += rest;
+    assert_eq!(plain, told(false, false));
+}
+
+#[test]
+fn a_trace_leaves_no_event_out() {
+    let record = leader_kill();
+    let lines: Vec<_> = told(true, false).lines().map(str::to_owned).collect();
+    for event in &record.events {
+        let line = line(event);
+        assert!(lines.contains(&line), "{line}");
+    }
+}
+
+#[test]
+fn a_story_without_events_or_violations() {
+    let mut record = leader_kill();
+    record.events.clear();
+    record.header.plan.faults.clear();
+    assert_snapshot!(story(&record, &[], &StoryOptions::default()));
+}
+
+#[test]
+fn the_events_that_decide() {
+    let lines: Vec<_> = leader_kill_violations()
+        .iter()
+        .map(|violation| {
+            format!(
+                "{}\n{}\n",
+                violation.detail,
+                decisive(&leader_kill(), violation).join("\n")
+            )
+        })
+        .collect();
+    assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn a_table() {
+    let table = table(&suite());
+    assert!(table.lines().all(|line| line.chars().count() <= 100));
+    assert_snapshot!(table);
+}
+
+#[test]
+fn an_empty_table() {
+    assert_snapshot!(table(&SuiteReport::default()));
+}
+
+#[test]
+fn failures() {
+    let suite = suite();
+    let failures: Vec<_> = suite.variants[2].failures.iter().map(failure).collect();
+    assert_snapshot!(failures.join("\n"));
+}
+
+#[test]
+fn a_junit_document() {
+    assert_snapshot!(junit(&suite()));
+}
+
+#[test]
+fn a_json_document() {
+    assert_snapshot!(json(&suite()));
+}
+
+#[test]
+fn hostile_text_in_a_story() {
+    let (record, violations) = hostile();
+    let options = StoryOptions::default();
+    let told = story(&record, &violations, &options);
+    assert_is_harmless(&told);
+    assert_is_harmless(&story(
+        &record,
+        &violations,
+        &StoryOptions {
+            trace: true,
+            color: false,
+        },
+    ));
+    assert_is_harmless(&decisive(&record, &violations[0]).join("\n"));
+    assert_is_harmless(&line(&record.events[2]));
+    assert_snapshot!(told);
+}
+
+#[test]
+fn hostile_text_in_a_sweep() {
+    let suite = hostile_suite();
+    let (table, failure) = (table(&suite), failure(&suite.variants[0].failures[0]));
+    assert_is_harmless(&table);
+    assert_is_harmless(&failure);
+    assert_snapshot!(format!("{table}\n{failure}"));
+}
+
+#[test]
+fn hostile_text_in_xml() {
+    let document = junit(&hostile_suite());
+    assert_is_harmless(&document);
+    assert!(!document.contains("<script"));
+    assert_snapshot!(document);
+}
+
+#[test]
+fn hostile_text_in_json() {
+    let document = json(&hostile_suite());
+    let read: serde_json::Value = serde_json::from_str(&document).expect("it is JSON");
+    assert_eq!(read["variants"][0]["name"], crate::specimens::HOSTILE);
+    let bad = |character: char| character != '\n' && crate::text::is_treacherous(character);
+    assert!(!document.contains(bad));
+}
+
+fn assert_is_harmless(text: &str) {
+    let bad = |character: char| {
+        (character.is_control() && character != '\n') || matches!(character, '\u{202e}' | '\u{ffff}')
+    };
+    assert!(!text.contains(bad), "{text:?}");
+    assert!(
+        text.lines().all(|line| line.chars().count() < 1_500),
+        "a line is too long"
+    );
+    assert!(
+        !text
+            .lines()
+            .any(|line| line.trim_start().starts_with(">>> forged")),
+        "a line was forged"
+    );
+}

@@ -1,0 +1,92 @@
+//! What a sweep over scenarios found, as the runner hands it to the renderers.
+//!
+//! These are plain values: the runner counts, the renderers only arrange. A number that two renderers
+//! would have to derive belongs in a method here, so that they cannot disagree.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ironbird_sim::properties::Violation;
+
+/// What a whole sweep found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SuiteReport {
+    /// One entry a scenario variant, in the order they are shown.
+    pub variants: Vec<VariantReport>,
+}
+
+impl SuiteReport {
+    /// Variants that did what their scenario says they do.
+    pub fn as_expected(&self) -> usize {
+        self.variants.iter().filter(|variant| variant.as_expected).count()
+    }
+
+    /// Runs of all variants.
+    pub fn runs(&self) -> u64 {
+        self.variants.iter().map(|variant| variant.runs).sum()
+    }
+}
+
+/// What the runs of one scenario variant found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct VariantReport {
+    /// `file/variant`, as in `leader-kill/hardened`.
+    pub name: String,
+    /// The scenario's file.
+    pub file: String,
+    /// What the scenario expects, in words.
+    pub expectation: String,
+    /// Whether that is what happened.
+    pub as_expected: bool,
+    /// How many runs there were.
+    pub runs: u64,
+    /// Runs with the expected violation; with any at all where none is expected.
+    pub violated: u64,
+    /// For every property that was violated, in how many runs.
+    pub violations: BTreeMap<String, u64>,
+    /// Time to recover, one entry a run that did.
+    pub recovery: Vec<Duration>,
+    /// Simulated time of all runs together.
+    pub simulated: Duration,
+    /// Real time they took.
+    pub elapsed: Duration,
+    /// Runs that should not have ended as they did; the runner keeps the first few.
+    pub failures: Vec<FailureReport>,
+    /// One of the violations the scenario expects, to look at.
+    pub example: Option<FailureReport>,
+}
+
+impl VariantReport {
+    /// The median and the greatest time to recover; `None` when no run recovered.
+    ///
+    /// The median of an even number of runs is the lower of the two in the middle: a time that was
+    /// really measured.
+    pub fn recovery_median_and_max(&self) -> Option<(Duration, Duration)> {
+        let mut sorted = self.recovery.clone();
+        sorted.sort_unstable();
+        let max = *sorted.last()?;
+        Some((sorted[(sorted.len() - 1) / 2], max))
+    }
+
+    /// Simulated seconds in one real second; `None` when no real time was measured.
+    pub fn speed(&self) -> Option<f64> {
+        (!self.elapsed.is_zero()).then(|| self.simulated.as_secs_f64() / self.elapsed.as_secs_f64())
+    }
+}
+
+/// One run that is worth a look.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FailureReport {
+    /// Its seed.
+    pub seed: u64,
+    /// The hash of its record.
+    pub hash: String,
+    /// What did not hold, in the order of the events.
+    pub violations: Vec<Violation>,
+    /// The events that decide it, as [`crate::story::decisive`] renders them.
+    pub decisive: Vec<String>,
+    /// The command that runs it again.
+    pub replay: String,
+    /// Why it is shown, in a sentence.
+    pub reason: String,
+}

@@ -1,0 +1,256 @@
+//! What the events so far say about every instance and about Consul's catalog.
+//!
+//! An instance is known from its container's start to its end. Whatever it was before is gone with the
+//! container, and its database's state is gone with `mysqld`: a server that just came up has told nothing
+//! yet, neither whether it takes writes nor whom it follows, and counts as neither primary nor replica
+//! until it has.
+//!
+//! The rule a change must keep: nothing is guessed. What no event has said is `None`.
+
+use std::collections::BTreeMap;
+
+use super::CONSUL;
+use crate::record::{ConsulEvent, Event, MysqlEvent, What};
+
+/// What the events so far add up to.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// By machine.
+    pub(super) instances: BTreeMap<String, Instance>,
+    /// By service id.
+    services: BTreeMap<String, Service>,
+    /// By check id.
+    checks: BTreeMap<String, Check>,
+    /// How often anything of this changed.
+    pub(super) revision: u64,
+}
+
+/// One machine's container.
+#[derive(Debug, Default)]
+pub(super) struct Instance {
+    /// Whether it runs.
+    pub(super) running: bool,
+    server: Option<Server>,
+}
+
+/// A running `mysqld`.
+#[derive(Debug)]
+struct Server {
+    networking: bool,
+    writable: Option<bool>,
+    replication: Option<Replication>,
+}
+
+#[derive(Debug)]
+struct Replication {
+    source: String,
+    receiving: bool,
+    applying: bool,
+    error: String,
+}
+
+/// A service instance in the catalog.
+#[derive(Debug, Default)]
+struct Service {
+    name: String,
+    address: String,
+}
+
+#[derive(Debug)]
+struct Check {
+    /// The id of its service; empty for the node's.
+    service: String,
+    passing: bool,
+}
+
+impl State {
+    /// Takes in one event.
+    pub(super) fn apply(&mut self, event: &Event) {
+        match &event.what {
+            // Consul may run in a container too, but is no instance of the service.
+            _ if event.host == CONSUL && !matches!(event.what, What::Consul(_)) => return,
+            What::Launched { .. } => {
+                *self.instance(event) = Instance {
+                    running: true,
+                    server: None,
+                };
+            }
+            What::Ended { .. } => *self.instance(event) = Instance::default(),
+            What::Mysql(change) => {
+                // Transactions are most of a record and change nobody's role.
+                if matches!(
+                    change,
+                    MysqlEvent::Committed { .. }
+                        | MysqlEvent::Received { .. }
+                        | MysqlEvent::DataDirectory { .. }
+                ) {
+                    return;
+                }
+                self.instance(event).apply(change);
+            }
+            What::Consul(change) if self.apply_to_catalog(change) => {}
+            _ => return,
+        }
+        self.revision += 1;
+    }
+
+    fn instance(&mut self, event: &Event) -> &mut Instance {
+        self.instances.entry(event.host.clone()).or_default()
+    }
+
+    /// Whether `change` was one of the catalog.
+    fn apply_to_catalog(&mut self, change: &ConsulEvent) -> bool {
+        match change {
+            ConsulEvent::ServiceRegistered { id, name, address } => {
+                let service = self.services.entry(id.clone()).or_default();
+                service.name.clone_from(name);
+                service.address.clone_from(address);
+            }
+            ConsulEvent::ServiceDeregistered { id } => {
+                self.services.remove(id);
+                self.checks.retain(|_, check| check.service != *id);
+            }
+            ConsulEvent::CheckStatus {
+                check,
+                service,
+                status,
+            } => {
+                let check_now = Check {
+                    service: service.clone(),
+                    passing: status == "passing",
+                };
+                self.checks.insert(check.clone(), check_now);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// The instances that take writes over the network and follow nobody.
+    pub(super) fn writable_primaries(&self) -> impl Iterator<Item = &str> {
+        self.instances
+            .iter()
+            .filter(|(_, instance)| instance.is_writable_primary())
+            .map(|(host, _)| host.as_str())
+    }
+
+    /// The one instance that does; `None` when there is none or more than one.
+    pub(super) fn only_writable_primary(&self) -> Option<&str> {
+        let mut primaries = self.writable_primaries();
+        let first = primaries.next()?;
+        primaries.next().is_none().then_some(first)
+    }
+
+    /// Whether Consul lists `host` among the passing instances of `name`: it has at least one check, and
+    /// all of them pass, and all of the node's, which every service shares.
+    pub(super) fn is_passing(&self, host: &str, name: &str) -> bool {
+        self.services_of(host).any(|(id, service)| {
+            let mut own = self
+                .checks
+                .values()
+                .filter(|check| check.service == id)
+                .peekable();
+            service.name == name
+                && own.peek().is_some()
+                && own.all(|check| check.passing)
+                && self
+                    .checks
+                    .values()
+                    .all(|check| check.passing || !check.service.is_empty())
+        })
+    }
+
+    /// Service ids are `<name>-<hostname>`.
+    fn services_of<'a>(&'a self, host: &'a str) -> impl Iterator<Item = (&'a str, &'a Service)> {
+        self.services
+            .iter()
+            .filter(move |(id, service)| {
+                id.strip_prefix(service.name.as_str())
+                    .and_then(|rest| rest.strip_prefix('-'))
+                    == Some(host)
+            })
+            .map(|(id, service)| (id.as_str(), service))
+    }
+
+    /// What keeps `host` from being a replica of `primary`, in words; `None` when it is one.
+    pub(super) fn not_following(&self, host: &str, primary: &str) -> Option<String> {
+        let Some(server) = self
+            .instances
+            .get(host)
+            .and_then(|instance| instance.server.as_ref())
+        else {
+            return Some("its mysqld is down".to_owned());
+        };
+        if !server.networking {
+            return Some("its mysqld only serves its own machine".to_owned());
+        }
+        let Some(replication) = &server.replication else {
+            return Some("it never said whom it follows".to_owned());
+        };
+        let follows = replication.source == primary
+            || self
+                .services_of(primary)
+                .any(|(_, service)| !service.address.is_empty() && service.address == replication.source);
+        if replication.source.is_empty() {
+            Some("it follows nobody".to_owned())
+        } else if !follows {
+            Some(format!("it follows {}", replication.source))
+        } else if !replication.error.is_empty() {
+            Some(format!("its replication failed: {}", replication.error))
+        } else if !replication.receiving {
+            Some("it does not receive".to_owned())
+        } else if !replication.applying {
+            Some("it does not apply".to_owned())
+        } else {
+            None
+        }
+    }
+}
+
+impl Instance {
+    fn apply(&mut self, change: &MysqlEvent) {
+        match change {
+            MysqlEvent::Up { networking } => {
+                self.server = Some(Server {
+                    networking: *networking,
+                    writable: None,
+                    replication: None,
+                });
+            }
+            MysqlEvent::Down => self.server = None,
+            MysqlEvent::Writable { writable } => {
+                if let Some(server) = &mut self.server {
+                    server.writable = Some(*writable);
+                }
+            }
+            MysqlEvent::Replication {
+                source,
+                receiving,
+                applying,
+                error,
+            } => {
+                if let Some(server) = &mut self.server {
+                    server.replication = Some(Replication {
+                        source: source.clone(),
+                        receiving: *receiving,
+                        applying: *applying,
+                        error: error.clone(),
+                    });
+                }
+            }
+            MysqlEvent::Committed { .. } | MysqlEvent::Received { .. } | MysqlEvent::DataDirectory { .. } => {
+            }
+        }
+    }
+
+    fn is_writable_primary(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| {
+            server.networking
+                && server.writable == Some(true)
+                && server
+                    .replication
+                    .as_ref()
+                    .is_some_and(|replication| !replication.receiving && !replication.applying)
+        })
+    }
+}
