@@ -5,3 +5,8 @@
 //! makes of the sums.
 
 pub mod format;
+pub mod exit_code;
+pub mod library;
+pub mod runner;
+pub mod seeds;
+pub mod select;
