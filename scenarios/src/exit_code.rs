@@ -1,4 +1,7 @@
 //! What the program tells its caller, declared once.
+//!
+//! When runs failed and the results could not be written either, the failures win: a caller that only sees
+//! the number must not take a red suite for a full disk.
 
 use std::process::ExitCode;
 

@@ -4,8 +4,9 @@
 //! path, [`runner`] runs their variants under many seeds and sums up, [`cli`] prints what `ironbird-reports`
 //! makes of the sums.
 
-pub mod format;
+pub mod cli;
 pub mod exit_code;
+pub mod format;
 pub mod library;
 pub mod runner;
 pub mod seeds;

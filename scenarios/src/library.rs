@@ -91,7 +91,10 @@ pub fn from_file(path: &Path) -> Result<Sourced, LoadError> {
         .map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Rejected::whole(&file, format!("the file is not UTF-8: byte {at} begins no character"))
+        Rejected::whole(
+            &file,
+            format!("the file is not UTF-8: byte {at} begins no character"),
+        )
     })?;
     Ok(Sourced {
         scenario: format::parse(&file, &text)?,

@@ -26,7 +26,10 @@ impl Seeds {
 
     /// One seed.
     pub fn only(seed: u64) -> Self {
-        Self { first: seed, count: 1 }
+        Self {
+            first: seed,
+            count: 1,
+        }
     }
 
     /// How many there are.
@@ -45,9 +48,9 @@ impl FromStr for Seeds {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |part: &str| {
-            part.replace('_', "").parse::<u64>().map_err(|_| {
-                format!("`{part}` is no seed: a seed is a whole number below 2^64")
-            })
+            part.replace('_', "")
+                .parse::<u64>()
+                .map_err(|_| format!("`{part}` is no seed: a seed is a whole number below 2^64"))
         };
         let (first, last) = if let Some((first, last)) = text.split_once("..=") {
             (number(first)?, Some(number(last)?))
@@ -88,7 +91,10 @@ mod tests {
             ("5..=8", "5..=8"),
             ("7..=7", "7..=7"),
             ("1_000..1_002", "1000..=1001"),
-            ("18446744073709551615..=18446744073709551615", "18446744073709551615..=18446744073709551615"),
+            (
+                "18446744073709551615..=18446744073709551615",
+                "18446744073709551615..=18446744073709551615",
+            ),
         ] {
             let seeds: Seeds = text.parse().unwrap();
             assert_eq!(seeds.to_string(), expected, "{text}");
@@ -105,11 +111,20 @@ mod tests {
             ("8..5", "`8..5` holds no seed"),
             ("0..0", "`0..0` holds no seed"),
             ("9..=8", "`9..=8` holds no seed"),
-            ("0..=18446744073709551615", "`0..=18446744073709551615` holds more than 1000000000000 seeds"),
+            (
+                "0..=18446744073709551615",
+                "`0..=18446744073709551615` holds more than 1000000000000 seeds",
+            ),
             ("-1", "`-1` is no seed: a seed is a whole number below 2^64"),
             ("..5", "`` is no seed: a seed is a whole number below 2^64"),
-            ("1..2..3", "`2..3` is no seed: a seed is a whole number below 2^64"),
-            ("18446744073709551616", "`18446744073709551616` is no seed: a seed is a whole number below 2^64"),
+            (
+                "1..2..3",
+                "`2..3` is no seed: a seed is a whole number below 2^64",
+            ),
+            (
+                "18446744073709551616",
+                "`18446744073709551616` is no seed: a seed is a whole number below 2^64",
+            ),
             ("", "`` is no seed: a seed is a whole number below 2^64"),
         ] {
             assert_eq!(text.parse::<Seeds>().unwrap_err(), expected, "{text}");

@@ -9,8 +9,8 @@
 //!   when the property (any one of them, if it is a list) is violated and, if `log` is given, some agent
 //!   said a line that contains it. At least `share` of the runs (all, if it is not given) must show it.
 //!
-//! Reading goes text -> tree with positions ([`parse`]) -> one merged tree a variant ([`merge`]) -> values
-//! -> limits ([`limits`]). The rule a change must keep: positions survive to the last step, so that every
+//! Reading goes text -> tree with positions ([`parse`]) -> one merged tree a variant (`merge`) -> values
+//! -> limits (`limits`). The rule a change must keep: positions survive to the last step, so that every
 //! complaint points at the line to change, and no input whatever makes this code panic.
 
 use ironbird_sim::properties::Property;

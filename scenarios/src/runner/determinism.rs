@@ -32,9 +32,7 @@ pub fn first_difference(first: &Run, second: &Run) -> Option<Difference> {
         .iter()
         .zip(&two.events)
         .position(|(one, two)| one != two)
-        .or_else(|| {
-            (one.events.len() != two.events.len()).then_some(one.events.len().min(two.events.len()))
-        });
+        .or_else(|| (one.events.len() != two.events.len()).then_some(one.events.len().min(two.events.len())));
     if let Some(step) = step {
         let there = |run: &Run| {
             run.record
@@ -59,7 +57,10 @@ pub fn first_difference(first: &Run, second: &Run) -> Option<Difference> {
 impl Difference {
     /// Both sides, a line each.
     pub fn lines(&self) -> Vec<String> {
-        vec![format!("first   {}", self.first), format!("second  {}", self.second)]
+        vec![
+            format!("first   {}", self.first),
+            format!("second  {}", self.second),
+        ]
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every run is one world on one thread of a pool; worlds share nothing. A sweep goes in batches: a batch
 //! runs in parallel, its results come back in the order of the seeds and are added up in that order, so
-//! what a sweep says does not depend on the number of threads. A run leaves a [`Summary`] of a few dozen
+//! what a sweep says does not depend on the number of threads. A run leaves a summary of a few dozen
 //! bytes; its record is dropped. The few runs a report shows are run again for their records, which is
 //! what a seed is for.
 //!
@@ -211,7 +211,11 @@ impl<'a> Runner<'a> {
                 };
             }
         };
-        let mut violated: Vec<_> = run.violations.iter().map(|violation| violation.property).collect();
+        let mut violated: Vec<_> = run
+            .violations
+            .iter()
+            .map(|violation| violation.property)
+            .collect();
         violated.sort_unstable();
         violated.dedup();
         let outcome = match self.second_opinion(selected, seed, &run) {
