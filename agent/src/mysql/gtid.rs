@@ -74,7 +74,13 @@ impl GtidSet {
     /// The set without what `server` committed.
     #[must_use]
     pub fn without(&self, server: &str) -> Self {
-        Self(self.0.iter().filter(|(known, _)| *known != server).map(|(known, last)| (known.clone(), *last)).collect())
+        Self(
+            self.0
+                .iter()
+                .filter(|(known, _)| *known != server)
+                .map(|(known, last)| (known.clone(), *last))
+                .collect(),
+        )
     }
 
     /// Adds a transaction, and with it all that came before it on its server.

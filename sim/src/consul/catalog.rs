@@ -165,7 +165,11 @@ impl Catalog {
     }
 
     /// The checks of one instance, or of the node itself when `service` is empty.
-    pub(super) fn checks_of<'a>(&'a self, node: &'a str, service: &'a str) -> impl Iterator<Item = &'a Rc<Check>> {
+    pub(super) fn checks_of<'a>(
+        &'a self,
+        node: &'a str,
+        service: &'a str,
+    ) -> impl Iterator<Item = &'a Rc<Check>> {
         self.checks
             .values()
             .filter(move |check| check.node.eq_ignore_ascii_case(node) && check.service_id == service)
@@ -196,7 +200,11 @@ impl Catalog {
         };
         known.unwrap_or_else(|| {
             let tables = self.nodes_index.max(self.services_index);
-            if with_checks { tables.max(self.checks_index) } else { tables }
+            if with_checks {
+                tables.max(self.checks_index)
+            } else {
+                tables
+            }
         })
     }
 
@@ -349,7 +357,10 @@ impl Catalog {
     }
 
     fn write_services_of(&mut self, index: u64, node: &str) {
-        let names: Vec<_> = self.services_on(node).map(|service| fold(&service.name)).collect();
+        let names: Vec<_> = self
+            .services_on(node)
+            .map(|service| fold(&service.name))
+            .collect();
         for name in names {
             self.service_index.insert(name, index);
         }

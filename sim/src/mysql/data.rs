@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use ironbird_agent::mysql::{Gtid, GtidSet};
 use super::{DATA_DIRECTORY, sql::Change};
+use ironbird_agent::mysql::{Gtid, GtidSet};
 
 /// A committed change.
 #[derive(Debug, Clone, PartialEq)]

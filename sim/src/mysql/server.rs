@@ -10,12 +10,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::data::{self, Source, Tables, Transaction};
-use ironbird_agent::mysql::{Gtid, GtidSet};
 use super::sql::Change;
 use super::{PORT, replica, session};
 use crate::machine::SimHost;
 use crate::plan::Span;
 use crate::record::{MysqlEvent, What};
+use ironbird_agent::mysql::{Gtid, GtidSet};
 
 /// How often, a second apart, a starting server tries to lock a data directory another one still uses.
 const LOCK_TRIES: u32 = 100;

@@ -10,9 +10,9 @@ use turmoil_net::shim::tokio::net::TcpStream;
 use turmoil_net::shim::tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::data::{self, Source};
-use ironbird_agent::mysql::{Gtid, GtidSet};
 use super::server::Server;
 use super::sql::{self, Statement};
+use ironbird_agent::mysql::{Gtid, GtidSet};
 
 /// How often a source with nothing to send says so.
 const HEARTBEAT: Duration = Duration::from_secs(15);

@@ -18,6 +18,7 @@ mod provision;
 mod registry;
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,9 +29,10 @@ use tokio::sync::Notify;
 use self::decide::{Action, Leader, Lock, Member, View, decide};
 use self::lease::Lease;
 use self::registry::{Registry, Snapshot};
+use super::published::Intervals;
 use super::snapshots::Snapshots;
 use super::{Config, Database, DatabaseError};
-use crate::consul::{Consul, Consistency, ServiceInstance};
+use crate::consul::{Consistency, Consul, ServiceInstance};
 use crate::host::{Host, Signal, within};
 use crate::journal::{Entry, Level};
 use crate::pilot::{Advertisement, Hook, HookError, Hooks};
@@ -118,8 +120,19 @@ impl<H: Host> Role<H> {
             _ => None,
         });
         if from != to {
-            let term = self.seen.borrow().lock.leader.as_ref().map_or(0, |leader| leader.term);
-            self.host.journal(Entry::Role { from: from.to_owned(), to: to.to_owned(), term, why: why.to_owned() });
+            let term = self
+                .seen
+                .borrow()
+                .lock
+                .leader
+                .as_ref()
+                .map_or(0, |leader| leader.term);
+            self.host.journal(Entry::Role {
+                from: from.to_owned(),
+                to: to.to_owned(),
+                term,
+                why: why.to_owned(),
+            });
         }
     }
 
@@ -129,7 +142,13 @@ impl<H: Host> Role<H> {
     async fn watch_lock(&self) {
         let mut index = 0;
         loop {
-            match self.registry.consul().kv().get_blocking(Config::PRIMARY_KEY, index, LOCK_WAIT).await {
+            match self
+                .registry
+                .consul()
+                .kv()
+                .get_blocking(Config::PRIMARY_KEY, index, LOCK_WAIT)
+                .await
+            {
                 Ok(answer) => {
                     index = answer.next_index(index);
                     self.see_lock(answer.value.as_ref());
@@ -202,7 +221,9 @@ impl<H: Host> Role<H> {
             lock: seen.lock.clone(),
             database,
             members,
-            free_for: seen.free_since.map_or(Duration::ZERO, |since| self.host.now().saturating_sub(since)),
+            free_for: seen
+                .free_since
+                .map_or(Duration::ZERO, |since| self.host.now().saturating_sub(since)),
             patience: 2 * self.config.session_ttl + self.config.lock_delay,
         }
     }
@@ -286,7 +307,11 @@ impl<H: Host> Role<H> {
             Action::Wait | Action::Demote { .. } => {}
             Action::Promote { term } => self.promote(*term, database).await?,
             Action::Follow { address } => {
-                let Config { repl_user, repl_password, .. } = &self.config;
+                let Config {
+                    repl_user,
+                    repl_password,
+                    ..
+                } = &self.config;
                 self.database
                     .query(&format!(
                         "STOP SLAVE; CHANGE MASTER TO MASTER_HOST = '{address}', MASTER_PORT = {}, \
@@ -310,7 +335,10 @@ impl<H: Host> Role<H> {
             Action::Acquire { term } => self.acquire(*term, database).await?,
             Action::Reclone { why } => {
                 self.become_role("stuck", why);
-                self.host.remove(Path::new(Config::DATA_DIRECTORY)).await.map_err(say)?;
+                self.host
+                    .remove(Path::new(Config::DATA_DIRECTORY))
+                    .await
+                    .map_err(say)?;
                 self.kill_database();
             }
         }
@@ -318,8 +346,15 @@ impl<H: Host> Role<H> {
     }
 
     async fn publish(&self, executed: &super::GtidSet, term: u64) -> Result<(), String> {
-        let Some(session) = self.lease.valid() else { return Err("no lease to publish under".to_owned()) };
-        if !self.registry.publish(self.host.hostname(), &session, executed, term).await.map_err(say)? {
+        let Some(session) = self.lease.valid() else {
+            return Err("no lease to publish under".to_owned());
+        };
+        if !self
+            .registry
+            .publish(self.host.hostname(), &session, executed, term)
+            .await
+            .map_err(say)?
+        {
             return Err("the position cannot be published yet".to_owned());
         }
         *self.published.borrow_mut() = Some((session, term));
@@ -327,10 +362,17 @@ impl<H: Host> Role<H> {
     }
 
     async fn acquire(&self, term: u64, database: &decide::Database) -> Result<(), String> {
-        let Some(session) = self.lease.valid() else { return Ok(()) };
+        let Some(session) = self.lease.valid() else {
+            return Ok(());
+        };
         let index = self.seen.borrow().index;
         let leader = self.leader(term, database);
-        match self.registry.acquire(index, &session, &leader).await.map_err(say)? {
+        match self
+            .registry
+            .acquire(index, &session, &leader)
+            .await
+            .map_err(say)?
+        {
             Ok(()) => self.log(Level::Info, format!("took the lock for term {term}")),
             Err(conflict) => self.log(Level::Debug, conflict),
         }
@@ -339,7 +381,14 @@ impl<H: Host> Role<H> {
 
     async fn promote(&self, term: u64, database: &decide::Database) -> Result<(), String> {
         let fresh = database.executed.is_empty();
-        let Config { database: name, app_user, app_password, repl_user, repl_password, .. } = &self.config;
+        let Config {
+            database: name,
+            app_user,
+            app_password,
+            repl_user,
+            repl_password,
+            ..
+        } = &self.config;
         let statements = if fresh {
             // The lock was taken before the database had a name to commit under.
             self.name_server(term, database).await?;
@@ -367,7 +416,12 @@ impl<H: Host> Role<H> {
     async fn name_server(&self, term: u64, database: &decide::Database) -> Result<(), String> {
         let session = self.lease.valid().ok_or("no lease")?;
         let leader = self.leader(term, database);
-        self.registry.rewrite(&session, &leader).await.map_err(say)?.then_some(()).ok_or("the lock is not ours")?;
+        self.registry
+            .rewrite(&session, &leader)
+            .await
+            .map_err(say)?
+            .then_some(())
+            .ok_or("the lock is not ours")?;
         self.read_lock().await.map_err(say)
     }
 
@@ -462,20 +516,35 @@ impl<H: Host> Role<H> {
             return Ok(());
         }
         let session = self.lease.valid().ok_or("no lease")?;
-        let term = self.seen.borrow().lock.leader.as_ref().map_or(0, |leader| leader.term);
+        let term = self
+            .seen
+            .borrow()
+            .lock
+            .leader
+            .as_ref()
+            .map_or(0, |leader| leader.term);
         let executed = self.look().await.map_err(say)?.executed;
         let content = self.database.backup().await.map_err(say)?;
         let id = format!("snapshot-{term}-{}", executed.len());
         self.snapshots.put(&id, content).await.map_err(say)?;
-        let snapshot = Snapshot { id: id.clone(), executed, term };
-        self.registry.record_snapshot(&session, index, &snapshot).await.map_err(say)??;
+        let snapshot = Snapshot {
+            id: id.clone(),
+            executed,
+            term,
+        };
+        self.registry
+            .record_snapshot(&session, index, &snapshot)
+            .await
+            .map_err(say)??;
         self.log(Level::Info, format!("snapshot {id} is usable"));
         Ok(())
     }
 
     /// Once a primary, forgets members that are gone and whose data it holds.
     async fn tidy_members(&self) -> Result<(), crate::consul::Error> {
-        let Some(executed) = self.local.borrow().as_ref().map(|local| local.executed.clone()) else { return Ok(()) };
+        let Some(executed) = self.local.borrow().as_ref().map(|local| local.executed.clone()) else {
+            return Ok(());
+        };
         for member in self.registry.members(self.host.hostname()).await? {
             if !member.live && executed.includes(&member.executed) {
                 self.registry.forget(&member.name).await?;
@@ -496,7 +565,10 @@ impl<H: Host> Hooks<H> for Role<H> {
     }
 
     async fn health(&self) -> Result<(), HookError> {
-        let local = self.look().await.map_err(|error| HookError::Failed(error.to_string()))?;
+        let local = self
+            .look()
+            .await
+            .map_err(|error| HookError::Failed(error.to_string()))?;
         let lease = self.lease.valid();
         let ours = lease.is_some() && self.seen.borrow().lock.session == lease;
         match *self.role.borrow() {
@@ -512,14 +584,19 @@ impl<H: Host> Hooks<H> for Role<H> {
 
     async fn pre_stop(&self) -> Result<(), HookError> {
         // The role no longer acts by now: the lock can be given up once nothing is written any more.
-        let Some(session) = self.lease.valid() else { return Ok(()) };
+        let Some(session) = self.lease.valid() else {
+            return Ok(());
+        };
         self.demote("stopping").await;
         let lock = self.seen.borrow().lock.clone();
         if let (Some(holder), Some(leader)) = (lock.session, lock.leader)
             && holder == session
         {
             // Released, not lost: no lock-delay keeps a successor waiting.
-            self.registry.release(&session, &leader).await.map_err(|error| HookError::Failed(error.to_string()))?;
+            self.registry
+                .release(&session, &leader)
+                .await
+                .map_err(|error| HookError::Failed(error.to_string()))?;
         }
         self.lease.destroy().await;
         Ok(())
@@ -562,8 +639,34 @@ impl<H: Host> Hooks<H> for Role<H> {
     }
 }
 
+/// The pilot's configuration for an instance with this role.
+pub fn pilot_config(consul: SocketAddr, intervals: &Intervals) -> String {
+    let seconds = |duration: Duration| humantime::format_duration(duration).to_string();
+    format!(
+        r#"consul = {{ address = "{consul}" }}
+
+[main]
+command = ["mysqld", "--console", "--log-bin=mysql-bin", "--log_slave_updates=ON", "--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--super-read-only=ON", "--skip-slave-start"]
+
+[service]
+name = "mysql"
+port = 3306
+interval = "{health}"
+ttl = "{ttl}"
+
+[hooks]
+pre-start = {{ timeout = "1day" }}
+"#,
+        health = seconds(intervals.health),
+        ttl = seconds(intervals.ttl),
+    )
+}
+
 fn parse_status(rows: &[String]) -> Result<decide::Database, DatabaseError> {
-    let unexpected = || DatabaseError::Unexpected { statement: "status".to_owned(), answer: rows.join(" | ") };
+    let unexpected = || DatabaseError::Unexpected {
+        statement: "status".to_owned(),
+        answer: rows.join(" | "),
+    };
     let (head, status) = rows.split_first().ok_or_else(unexpected)?;
     let mut fields = head.split('\t');
     let mut next = || fields.next().ok_or_else(unexpected);
@@ -571,7 +674,10 @@ fn parse_status(rows: &[String]) -> Result<decide::Database, DatabaseError> {
     let writable = next()? == "0";
     let server = next()?.to_owned();
     let get = |name: &str| {
-        status.iter().find_map(|row| row.trim_start().strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default()
+        status
+            .iter()
+            .find_map(|row| row.trim_start().strip_prefix(name)?.strip_prefix(": "))
+            .unwrap_or_default()
     };
     let receiver = get("Slave_IO_Running");
     let retrieved: super::GtidSet = get("Retrieved_Gtid_Set").parse().map_err(|_| unexpected())?;
@@ -580,7 +686,9 @@ fn parse_status(rows: &[String]) -> Result<decide::Database, DatabaseError> {
         executed,
         server,
         writable,
-        source: Some(get("Master_Host")).filter(|host| !host.is_empty()).map(str::to_owned),
+        source: Some(get("Master_Host"))
+            .filter(|host| !host.is_empty())
+            .map(str::to_owned),
         receiving: matches!(receiver, "Yes" | "Connecting"),
         connected: receiver == "Yes",
         applying: get("Slave_SQL_Running") == "Yes",

@@ -37,7 +37,10 @@ impl<H: Host> Role<H> {
         if self.host.exists(Path::new(READY_FILE)).await {
             return Ok(());
         }
-        self.host.remove(Path::new(Config::DATA_DIRECTORY)).await.map_err(say)?;
+        self.host
+            .remove(Path::new(Config::DATA_DIRECTORY))
+            .await
+            .map_err(say)?;
         within(&self.host, self.config.snapshot_deadline, self.fill())
             .await
             .ok_or_else(|| "no usable snapshot before the deadline".to_owned())
@@ -70,7 +73,9 @@ impl<H: Host> Role<H> {
         if let (Some(snapshot), _) = self.registry.snapshot().await.map_err(say)? {
             return Ok(Some(Way::Restore(snapshot)));
         }
-        let Some(session) = self.lease.valid() else { return Ok(None) };
+        let Some(session) = self.lease.valid() else {
+            return Ok(None);
+        };
         let (lock, index) = {
             let seen = self.seen.borrow();
             (seen.lock.clone(), seen.index)
@@ -86,7 +91,12 @@ impl<H: Host> Role<H> {
         }
         let term = lock.leader.map_or(0, |leader| leader.term) + 1;
         let leader = self.leader(term, &decide::Database::default());
-        if let Err(conflict) = self.registry.acquire(index, &session, &leader).await.map_err(say)? {
+        if let Err(conflict) = self
+            .registry
+            .acquire(index, &session, &leader)
+            .await
+            .map_err(say)?
+        {
             self.log(Level::Debug, conflict);
         }
         self.read_lock().await.map_err(say)?;
@@ -102,11 +112,17 @@ impl<H: Host> Role<H> {
             Way::Restore(snapshot) => {
                 self.log(Level::Info, format!("restoring {}", snapshot.id));
                 let content = self.snapshots.get(&snapshot.id).await.map_err(say)?;
-                self.host.write_file(Path::new(DOWNLOAD), content).await.map_err(say)?;
+                self.host
+                    .write_file(Path::new(DOWNLOAD), content)
+                    .await
+                    .map_err(say)?;
                 self.database.restore(Path::new(DOWNLOAD)).await.map_err(say)?;
                 self.host.remove(Path::new(DOWNLOAD)).await.map_err(say)?;
             }
         }
-        self.host.write_file(Path::new(READY_FILE), b"complete\n".to_vec()).await.map_err(say)
+        self.host
+            .write_file(Path::new(READY_FILE), b"complete\n".to_vec())
+            .await
+            .map_err(say)
     }
 }

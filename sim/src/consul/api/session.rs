@@ -98,7 +98,9 @@ fn service_checks(value: &Value) -> decode::Result<Option<Vec<ServiceCheck>>> {
                 for (name, _, value) in decode::fields(item, "structs.ServiceCheck")? {
                     match name.as_str() {
                         "id" => check.id = decode::text(value, "ServiceCheck.ServiceChecks.ID")?,
-                        "namespace" => check.namespace = decode::text(value, "ServiceCheck.ServiceChecks.Namespace")?,
+                        "namespace" => {
+                            check.namespace = decode::text(value, "ServiceCheck.ServiceChecks.Namespace")?
+                        }
                         _ => {}
                     }
                 }
