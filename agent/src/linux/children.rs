@@ -210,10 +210,12 @@ impl Capture {
     }
 
     async fn finish(&mut self) -> Vec<u8> {
-        if let Some(reader) = &mut self.reader
-            && !reader.is_finished()
-        {
-            let _ = tokio::time::timeout(CAPTURE_WAIT, reader).await;
+        // Left in place until then: this wait may be cancelled and begun again.
+        if let Some(reader) = &mut self.reader {
+            if tokio::time::timeout(CAPTURE_WAIT, &mut *reader).await.is_err() {
+                reader.abort();
+            }
+            self.reader = None;
         }
         self.text.borrow().clone()
     }

@@ -216,11 +216,16 @@ impl Host for LinuxHost {
     }
 
     fn journal(&self, entry: Entry) {
+        // The level of a line of text is told by the event itself.
+        let text = match &entry {
+            Entry::Log { source, message, .. } => format!("{source}: {message}"),
+            entry => entry.to_string(),
+        };
         match level(&entry) {
-            Level::Debug => tracing::debug!("{entry}"),
-            Level::Info => tracing::info!("{entry}"),
-            Level::Warn => tracing::warn!("{entry}"),
-            Level::Error => tracing::error!("{entry}"),
+            Level::Debug => tracing::debug!("{text}"),
+            Level::Info => tracing::info!("{text}"),
+            Level::Warn => tracing::warn!("{text}"),
+            Level::Error => tracing::error!("{text}"),
         }
     }
 }
