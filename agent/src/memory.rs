@@ -205,6 +205,11 @@ impl Process for MemoryProcess {
     fn signal(&self, signal: Signal) {
         self.running.signal(signal);
     }
+
+    fn detach(self) {
+        // It stays in the table of running ones, and nothing kills it there.
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for MemoryProcess {

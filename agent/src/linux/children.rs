@@ -93,6 +93,7 @@ impl Children {
             children: Rc::clone(self),
             stdout: Capture::default(),
             stderr: Capture::default(),
+            detached: false,
         };
         if let Some(stdout) = started.stdout.take() {
             process.stdout = Capture::of(ChildStdout::from_std(stdout)?);
@@ -146,6 +147,7 @@ pub struct LinuxProcess {
     children: Rc<Children>,
     stdout: Capture,
     stderr: Capture,
+    detached: bool,
 }
 
 impl Process for LinuxProcess {
@@ -171,10 +173,18 @@ impl Process for LinuxProcess {
         // Gone already is as good as signalled.
         let _ = killpg(self.child.pid, native(signal));
     }
+
+    fn detach(mut self) {
+        self.detached = true;
+    }
 }
 
 impl Drop for LinuxProcess {
     fn drop(&mut self) {
+        if self.detached {
+            // Reaped like any child without a handle, once it has ended.
+            return;
+        }
         let _ = killpg(self.child.pid, signal::Signal::SIGKILL);
         if self.child.reap() {
             self.children.0.borrow_mut().remove(&self.child.pid.as_raw());
