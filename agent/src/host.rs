@@ -55,7 +55,7 @@ pub trait Host: Clone + 'static {
     ///
     /// # Errors
     /// As `bind(2)`: in use, not local.
-    fn listen(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + 'static;
+    fn listen(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>>;
 
     /// Starts a process in a process group of its own.
     ///
@@ -128,6 +128,9 @@ pub trait Process {
 
     /// Sends `signal` to the process's whole group.
     fn signal(&self, signal: Signal);
+
+    /// Lets the process outlive this handle.
+    fn detach(self);
 }
 
 /// What to start.

@@ -1,1 +1,13 @@
-//! Placeholder.
+//! Scenario files, the runner that sweeps them, and the command line over both.
+//!
+//! Data flows one way: a scenario file becomes [`format::Scenario`]s, [`library`] finds them by name or
+//! path, [`runner`] runs their variants under many seeds and sums up, [`cli`] prints what `ironbird-reports`
+//! makes of the sums.
+
+pub mod cli;
+pub mod exit_code;
+pub mod format;
+pub mod library;
+pub mod runner;
+pub mod seeds;
+pub mod select;

@@ -5,9 +5,15 @@
 //!
 //! The rule a change must keep: whatever happens in a run follows from the spec, the plan and the seed.
 
+pub mod consul;
+pub mod engine;
+pub mod machine;
+pub mod mysql;
 pub mod plan;
 pub mod properties;
 pub mod record;
+pub mod recorder;
 pub mod run;
 pub mod seed;
 pub mod spec;
+mod world;

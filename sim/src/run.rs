@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::plan::FaultPlan;
-use crate::properties::Violation;
+use crate::properties::{self, Violation};
 use crate::record::Record;
 use crate::seed::Seed;
 use crate::spec::Spec;
+use crate::world;
 
 /// What one run yielded.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,24 +23,51 @@ pub struct Run {
 
 /// Runs `spec` under `seed` with the faults of `plan`.
 ///
-/// `scenario` is the name the record carries.
+/// `scenario` is the name the record carries. The same arguments yield the same record, to the byte.
+///
+/// # Panics
+/// When another run is under way on the same thread.
 pub fn run(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Run {
-    let _ = (spec, scenario, seed, plan);
-    unimplemented!("the world is not built yet")
+    let record = world::fly(spec, scenario, seed, plan);
+    let violations = properties::check(&record);
+    let recovery = properties::recovery(&record);
+    Run {
+        record,
+        violations,
+        recovery,
+    }
 }
 
-/// The time a cluster of `spec` may take to be whole again.
+/// From when on the cluster is given its time to be whole: all faults are over and all instances started.
+pub fn quiet_at(spec: &Spec, plan: &FaultPlan) -> Duration {
+    let others = u32::try_from(spec.cluster.instances.saturating_sub(1)).unwrap_or(u32::MAX);
+    plan.quiet_at().max(spec.cluster.start_interval * others)
+}
+
+/// The time a cluster of `spec` may take from then on to be whole.
+///
+/// It is the sum of what can follow on each other at worst:
+///
+/// - the dead holder's session, which Consul ends at twice its TTL, and then the lock-delay;
+/// - one poll of the watch, and two health checks until the new role is known and passing;
+/// - a new container: its start, and a data directory either set up, copied and restored, or just
+///   restored; the object store is asked twice, and a database may have to start twice (once to be set
+///   up, once for good).
 pub fn recovery_bound(spec: &Spec) -> Duration {
-    let cluster = &spec.cluster;
-    2 * cluster.session_ttl + cluster.lock_delay + cluster.watch_interval + 2 * cluster.health_interval
-}
-
-/// Whether a run should fail, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Every property held.
-    Held,
-    /// At least one did not.
-    Violated,
+    let Spec {
+        cluster,
+        scheduler,
+        mysql,
+        store,
+        ..
+    } = spec;
+    let election = 2 * cluster.session_ttl + cluster.lock_delay;
+    let noticing = cluster.watch_interval + 2 * cluster.health_interval;
+    let provisioning = scheduler.replacement.to
+        + mysql.install.to
+        + mysql.backup.to
+        + mysql.restore.to
+        + 2 * mysql.startup.to
+        + 2 * store.latency.to;
+    election + noticing + provisioning
 }

@@ -1,0 +1,173 @@
+//! The agent's session, and the lease on it.
+//!
+//! Consul ends a session no earlier than its TTL after it *received* the last renewal, so a lease counted
+//! from the moment the renewal was *sent*, on this machine's own clock, ends earlier for sure. It is kept
+//! shorter still by a quarter of the TTL: that is the time a primary has to become read-only before
+//! anybody else could be given its lock. A failed renewal loses nothing yet; it is repeated until the
+//! lease ends, and after that too, for the session may well have lived on.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::sync::Notify;
+
+use crate::consul::{Consul, SessionChecks, SessionSpec};
+use crate::host::{Host, within};
+use crate::journal::{Entry, Level};
+
+/// The session and until when it can be relied on.
+#[derive(Debug, Default)]
+struct State {
+    session: Option<String>,
+    valid_until: Duration,
+}
+
+/// A handle to the lease; clones share it.
+#[derive(Clone)]
+pub(super) struct Lease<H: Host> {
+    host: H,
+    consul: Consul<H>,
+    ttl: Duration,
+    lock_delay: Duration,
+    state: Rc<RefCell<State>>,
+    changed: Rc<Notify>,
+}
+
+impl<H: Host> Lease<H> {
+    pub(super) fn new(
+        host: H,
+        consul: Consul<H>,
+        ttl: Duration,
+        lock_delay: Duration,
+        changed: Rc<Notify>,
+    ) -> Self {
+        Self {
+            host,
+            consul,
+            ttl,
+            lock_delay,
+            state: Rc::default(),
+            changed,
+        }
+    }
+
+    /// The session, while the lease is valid.
+    pub(super) fn valid(&self) -> Option<String> {
+        let state = self.state.borrow();
+        state
+            .session
+            .clone()
+            .filter(|_| self.host.now() < state.valid_until)
+    }
+
+    /// Completes when the lease is not valid.
+    pub(super) async fn ended(&self) {
+        loop {
+            let changed = self.changed.notified();
+            let left = {
+                let state = self.state.borrow();
+                state
+                    .session
+                    .as_ref()
+                    .and_then(|_| state.valid_until.checked_sub(self.host.now()))
+            };
+            match left.filter(|left| !left.is_zero()) {
+                None => return,
+                Some(left) => tokio::select! {
+                    biased;
+                    () = self.host.sleep(left) => {}
+                    () = changed => {}
+                },
+            }
+        }
+    }
+
+    /// Creates the session, renews it, creates a new one when it is gone. Never ends.
+    pub(super) async fn keep(&self) {
+        let mut random = self.host.random("lease");
+        loop {
+            let sent = self.host.now();
+            let session = self.state.borrow().session.clone();
+            let attempt = self.ttl / 3;
+            let renewed = match &session {
+                None => within(&self.host, attempt, self.create())
+                    .await
+                    .map(|created| created.map(Some)),
+                Some(id) => within(&self.host, attempt, self.consul.session().renew(id))
+                    .await
+                    .map(|renewed| renewed.map(|alive| alive.then(|| id.clone()))),
+            };
+            let pause = match renewed {
+                Some(Ok(Some(id))) => {
+                    let news = session.as_deref() != Some(&id) || self.valid().is_none();
+                    *self.state.borrow_mut() = State {
+                        session: Some(id),
+                        valid_until: sent + self.ttl * 3 / 4,
+                    };
+                    if news {
+                        self.changed.notify_waiters();
+                    }
+                    attempt.saturating_sub(self.host.now().saturating_sub(sent))
+                }
+                Some(Ok(None)) => {
+                    self.log("the session is gone");
+                    *self.state.borrow_mut() = State::default();
+                    self.changed.notify_waiters();
+                    Duration::ZERO
+                }
+                Some(Err(error)) => {
+                    self.log(&error.to_string());
+                    jitter(&mut random, self.ttl / 20)
+                }
+                None => {
+                    self.log("no answer to a renewal in time");
+                    jitter(&mut random, self.ttl / 20)
+                }
+            };
+            self.pause(pause).await;
+        }
+    }
+
+    /// Sleeps, and tells when the lease ends meanwhile.
+    async fn pause(&self, pause: Duration) {
+        let until = self.host.now() + pause;
+        let valid_until = self.state.borrow().valid_until;
+        let now = self.host.now();
+        if now < valid_until && valid_until <= until {
+            self.host.sleep(valid_until - now).await;
+            self.changed.notify_waiters();
+        }
+        self.host.sleep(until.saturating_sub(self.host.now())).await;
+    }
+
+    async fn create(&self) -> crate::consul::Result<String> {
+        let spec = SessionSpec {
+            ttl: Some(self.ttl),
+            lock_delay: self.lock_delay,
+            // Only the agent's own silence ends it: a flap of the node's health deposes nobody.
+            checks: SessionChecks::None,
+            ..SessionSpec::new(format!("mysql {}", self.host.hostname()))
+        };
+        self.consul.session().create(&spec).await
+    }
+
+    /// Ends the session for good.
+    pub(super) async fn destroy(&self) {
+        let session = std::mem::take(&mut *self.state.borrow_mut()).session;
+        if let Some(session) = session
+            && let Err(error) = self.consul.session().destroy(&session).await
+        {
+            self.log(&error.to_string());
+        }
+    }
+
+    fn log(&self, message: &str) {
+        self.host.journal(Entry::log(Level::Warn, "lease", message));
+    }
+}
+
+fn jitter(random: &mut impl rand::Rng, around: Duration) -> Duration {
+    around.mul_f64(random.random_range(0.5..1.5))
+}

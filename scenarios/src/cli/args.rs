@@ -1,0 +1,170 @@
+//! What can be written on the command line.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use super::{ColorWhen, Console};
+use crate::exit_code::{self, Exit};
+use crate::seeds::Seeds;
+
+const EXAMPLES: &str = "\
+Examples:
+  ironbird list                                   what there is
+  ironbird run                                    every scenario, as many seeds as each asks for
+  ironbird run leader-kill --seeds 1000           one scenario, seeds 0 to 999
+  ironbird run leader-kill/hardened --fail-fast   one variant, until a run fails
+  ironbird run my-scenarios/ --junit results.xml  every file in a folder, for CI
+  ironbird replay leader-kill/hardened --seed 17  one run, as a story";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  ironbird run
+  ironbird run leader-kill races/my-own.toml --seeds 500..1_000
+  ironbird run leader-kill/hardened --seeds 17..=17 --check-determinism
+  ironbird run --junit results.xml --json results.json --color never";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  ironbird replay leader-kill/hardened --seed 17
+  ironbird replay leader-kill/hardened --seed 17 --trace | less
+  ironbird replay leader-kill/hardened --seed 17 --record - | jq .kind";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  ironbird check
+  ironbird check my-scenarios/ drafts/storm.toml";
+
+const WHICH: &str = "\
+A scenario (`leader-kill`), one variant of it (`leader-kill/hardened`), a file, a file and a variant \
+(`storm.toml/calm`) or a folder; nothing for all scenarios of the program";
+
+/// Flies self-organising services through simulated faults, thousands of runs from seeds that replay
+#[derive(Debug, Parser)]
+#[command(
+    name = "ironbird",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = format!("{EXAMPLES}\n\n{}", exit_code::HELP)
+)]
+pub struct Args {
+    /// When to colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) color: ColorWhen,
+    /// What to log on standard error, as in RUST_LOG: `debug`, `ironbird_sim=trace`. Never part of a record
+    #[arg(long, global = true, value_name = "FILTER", value_parser = filter)]
+    pub(super) log_level: Option<String>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Show the scenarios, their variants and what is expected of each
+    List(Which),
+    /// Read scenario files and say what is wrong with them, without running anything
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(Which),
+    /// Run scenarios under many seeds
+    #[command(after_help = format!("{RUN_EXAMPLES}\n\n{}", exit_code::HELP))]
+    Run(RunArgs),
+    /// Run one seed again and tell it as a story
+    #[command(after_help = format!("{REPLAY_EXAMPLES}\n\n{}", exit_code::HELP))]
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Which {
+    #[arg(value_name = "NAME|PATH", help = WHICH)]
+    pub(super) which: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) which: Which,
+    /// Which seeds: `100..200` (without 200), `100..=200` (with it), or a number N for `0..N`. As many as
+    /// each scenario asks for if not given
+    #[arg(long, value_name = "A..B|N")]
+    pub(super) seeds: Option<Seeds>,
+    /// Worlds at a time; results do not depend on it. As many as there are cores if not given
+    #[arg(long, short, value_name = "N")]
+    pub(super) jobs: Option<NonZeroUsize>,
+    /// Write the results as JUnit XML; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// Write the results as JSON; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// Stop as soon as a variant can no longer come out as expected
+    #[arg(long)]
+    pub(super) fail_fast: bool,
+    /// Run every seed twice; two different records of one seed are a failure
+    #[arg(long)]
+    pub(super) check_determinism: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ReplayArgs {
+    /// The variant: `leader-kill/hardened` or `storm.toml/calm`; a scenario with one variant needs no `/`
+    #[arg(value_name = "SCENARIO")]
+    pub(super) scenario: String,
+    /// The seed
+    #[arg(long, value_name = "N")]
+    pub(super) seed: u64,
+    /// Tell every event, not only those that matter
+    #[arg(long)]
+    pub(super) trace: bool,
+    /// Write the record as JSON Lines; `-` for standard output, in place of the story
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
+}
+
+pub(super) fn parse(
+    words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<Args, clap::Error> {
+    Args::try_parse_from(words)
+}
+
+/// Prints what clap has to say: help and version as results, the rest as a complaint.
+pub(super) fn refuse(error: &clap::Error, console: &mut Console<'_>) -> Exit {
+    console.choose(ColorWhen::Auto);
+    let colored = |color| {
+        let text = error.render();
+        if color {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        }
+    };
+    let (written, exit) = if error.use_stderr() {
+        (console.complain(&colored(console.color_err)), Exit::Usage)
+    } else {
+        (console.print(&colored(console.color_out)), Exit::AsExpected)
+    };
+    written.map_or(Exit::Io, |()| exit)
+}
+
+/// Only whether it is a filter: the filter itself cannot be cloned, which clap wants.
+fn filter(text: &str) -> Result<String, tracing_subscriber::filter::ParseError> {
+    EnvFilter::try_new(text).map(|_| text.to_owned())
+}
+
+/// Sends logs to standard error: what `filter` or RUST_LOG lets through, warnings if neither says.
+pub(super) fn log_to_stderr(filter: Option<&str>, color: bool) {
+    let filter = match filter {
+        Some(filter) => EnvFilter::new(filter),
+        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+    };
+    // Fails when somebody else, a test for one, has set it up already; theirs is as good.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(color)
+        .try_init()
+        .ok();
+}

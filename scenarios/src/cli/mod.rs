@@ -1,0 +1,94 @@
+//! The command line: `list`, `check`, `run`, `replay`.
+//!
+//! Results go to standard output, everything about the way there (progress, complaints, logs) to standard
+//! error. [`execute`] takes what makes a run and both outputs as arguments, so that tests drive the whole
+//! command line without a world and without a process. The rule a change must keep: what a command says
+//! about its results is the same on a terminal and in a file, colours apart.
+
+use std::ffi::OsString;
+use std::io;
+
+use crate::exit_code::Exit;
+use crate::library::LoadError;
+use crate::runner::RunFn;
+use crate::select::{SelectError, Selection, select};
+
+mod args;
+mod check;
+mod console;
+mod list;
+mod progress;
+mod replay;
+mod run;
+
+pub use args::Args;
+use args::Command;
+pub use console::{ColorWhen, Console};
+
+/// Why a command stopped before its end.
+enum Stop {
+    /// What is wrong has been said.
+    Said(Exit),
+    /// Something could not be written.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Carries out the command line `words`, the program's name first.
+pub fn execute(
+    words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    run: &RunFn<'_>,
+    console: &mut Console<'_>,
+) -> Exit {
+    let args = match args::parse(words) {
+        Ok(args) => args,
+        Err(error) => return args::refuse(&error, console),
+    };
+    console.choose(args.color);
+    args::log_to_stderr(args.log_level.as_deref(), console.color_err);
+    let done = match &args.command {
+        Command::List(which) => list::list(which, console),
+        Command::Check(which) => check::check(which, console),
+        Command::Run(args) => run::run(args, run, console),
+        Command::Replay(args) => replay::replay(args, run, console),
+    };
+    match done {
+        Ok(exit) | Err(Stop::Said(exit)) => exit,
+        Err(Stop::Io(error)) => {
+            // Nobody is left to tell if this fails too.
+            console.complain(&format!("error: {error}\n")).ok();
+            Exit::Io
+        }
+    }
+}
+
+/// What `words` select, or a complaint about all that is wrong with them.
+fn selected(words: &[String], console: &mut Console<'_>) -> Result<Vec<Selection>, Stop> {
+    let (selections, errors) = select(words);
+    for error in &errors {
+        console.complain(&rendered(error, console.color_err))?;
+    }
+    if !errors.is_empty() {
+        return Err(Stop::Said(Exit::Usage));
+    }
+    if selections.is_empty() {
+        console.complain("error: nothing is selected: there is no scenario file there\n")?;
+        return Err(Stop::Said(Exit::NothingSelected));
+    }
+    Ok(selections)
+}
+
+fn rendered(error: &SelectError, color: bool) -> String {
+    match error {
+        SelectError::Load(LoadError::Rejected(rejected)) => rejected.render(color),
+        SelectError::Unknown { nearest: None, .. } => {
+            format!("error: {error}; `ironbird list` shows those there are\n")
+        }
+        other => format!("error: {other}\n"),
+    }
+}

@@ -1,0 +1,96 @@
+//! `ironbird replay`.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use console::style;
+use ironbird_reports::story::{StoryOptions, story};
+use ironbird_sim::seed::Seed;
+
+use super::args::ReplayArgs;
+use super::run::{is_stdout, naming};
+use super::{Console, Stop, selected};
+use crate::exit_code::Exit;
+use crate::runner::{Options, RunFn, Runner};
+use crate::select::Selection;
+
+pub(super) fn replay(args: &ReplayArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
+    let selections = selected(std::slice::from_ref(&args.scenario), console)?;
+    let variants: Vec<_> = selections.iter().flat_map(Selection::variants).collect();
+    let [one] = variants[..] else {
+        let names: Vec<_> = variants.iter().map(|one| one.selector()).collect();
+        console.complain(&format!(
+            "error: a replay is of one variant: choose one of {}\n",
+            names.join(", ")
+        ))?;
+        return Ok(Exit::Usage);
+    };
+    let options = Options {
+        jobs: 1,
+        ..Options::default()
+    };
+    let runner = Runner::new(run, options).map_err(|error| Stop::Io(std::io::Error::other(error)))?;
+    let run = match runner.once(one, Seed(args.seed)) {
+        Ok(run) => run,
+        Err(panic) => {
+            console.complain(&format!("{}, seed {}: {panic}\n", one.name(), args.seed))?;
+            return Ok(Exit::Failures);
+        }
+    };
+    let objection = one.variant.expect.objection(&run);
+    let for_a_program = match &args.record {
+        Some(path) if is_stdout(path) => {
+            let mut out = BufWriter::new(console.out());
+            run.record.write_to(&mut out)?;
+            out.flush()?;
+            true
+        }
+        Some(path) => {
+            let write = || {
+                let mut file = BufWriter::new(File::create(path)?);
+                run.record.write_to(&mut file)?;
+                file.flush()
+            };
+            write().map_err(|error| naming(path, error))?;
+            false
+        }
+        None => false,
+    };
+    if !for_a_program {
+        let told = story(
+            &run.record,
+            &run.violations,
+            &StoryOptions {
+                trace: args.trace,
+                color: console.color_out,
+            },
+        );
+        console.print(&format!(
+            "{}\nexpected: {}\n\n{}\n",
+            one.from.scenario.title,
+            one.variant.expect,
+            told.trim_end()
+        ))?;
+    }
+    let color = if for_a_program {
+        console.color_err
+    } else {
+        console.color_out
+    };
+    let verdict = match &objection {
+        None => format!("\n{}\n", style("as expected").green().force_styling(color)),
+        Some(objection) => format!(
+            "\n{}: {objection}\n",
+            style("not as expected").red().force_styling(color)
+        ),
+    };
+    if for_a_program {
+        console.complain(verdict.trim_start())?;
+    } else {
+        console.print(&verdict)?;
+    }
+    Ok(match objection {
+        None => Exit::AsExpected,
+        Some(_) => Exit::Failures,
+    })
+}

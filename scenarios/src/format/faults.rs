@@ -1,0 +1,122 @@
+//! Looks at every field of every fault on its own, so that a complaint points at the word that is wrong.
+//!
+//! [`ironbird_sim::plan::Fault`] checks itself when it is read, but as one value: its errors know only the
+//! whole table. This goes first, and reads each field with the very type the fault will use.
+
+use ironbird_sim::plan::{Fault, FaultKind, Span, Target};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::complaints::Complaints;
+use super::limits::MAX_FAULTS;
+
+const FIELDS: [&str; 7] = ["at", "kind", "target", "for", "peer", "delay", "rate"];
+
+/// A duration as faults write it.
+#[derive(Deserialize)]
+struct Length(
+    #[serde(with = "ironbird_agent::duration")]
+    #[expect(dead_code, reason = "read only to see whether it can be")]
+    std::time::Duration,
+);
+
+/// Complains about what is wrong with the list `fault`.
+pub(super) fn check(faults: &Spanned<DeValue<'_>>, complaints: &mut Complaints<'_>) {
+    let Some(list) = faults.get_ref().as_array() else {
+        complaints.add(
+            faults.span(),
+            "faults are a list of tables",
+            Some("write each as `[[fault]]`".to_owned()),
+        );
+        return;
+    };
+    if list.len() > MAX_FAULTS {
+        complaints.add(
+            faults.span(),
+            format!("{} faults are more than {MAX_FAULTS}", list.len()),
+            None,
+        );
+        return;
+    }
+    for fault in list.iter() {
+        match fault.get_ref() {
+            DeValue::Table(table) => check_one(fault, table, complaints),
+            _ => complaints.add(fault.span(), "a fault is a table", None),
+        }
+    }
+}
+
+fn check_one(fault: &Spanned<DeValue<'_>>, table: &DeTable<'_>, complaints: &mut Complaints<'_>) {
+    let mut sound = true;
+    for (key, value) in table {
+        sound &= match key.get_ref().as_ref() {
+            "at" => reads_as::<Span>(value, complaints),
+            "kind" => one_of(value, "kind of fault", FaultKind::NAMES, complaints),
+            "target" | "peer" => is_target(value, complaints),
+            "for" if value.get_ref().as_str() == Some("ever") => true,
+            "for" | "delay" => reads_as::<Length>(value, complaints),
+            "rate" => reads_as::<f64>(value, complaints),
+            other => {
+                complaints.unknown(key.span(), "field of a fault", other, FIELDS);
+                false
+            }
+        };
+    }
+    if !sound {
+        return;
+    }
+    // What is left are fields that do not go together.
+    if let Err(error) = Fault::deserialize(ValueDeserializer::from(fault.clone())) {
+        let kind = table.get("kind").map(Spanned::span);
+        let named = error.message().split('`').skip(1).step_by(2);
+        let span = named
+            .filter_map(|word| table.get_key_value(word))
+            .map(|(key, _)| key.span())
+            .next()
+            .or(kind)
+            .unwrap_or_else(|| fault.span());
+        complaints.add(span, error.message().trim_end(), None);
+    }
+}
+
+fn reads_as<T: DeserializeOwned>(value: &Spanned<DeValue<'_>>, complaints: &mut Complaints<'_>) -> bool {
+    T::deserialize(ValueDeserializer::from(value.clone()))
+        .map_err(|error| complaints.toml(&error, value.span()))
+        .is_ok()
+}
+
+fn one_of<const N: usize>(
+    value: &Spanned<DeValue<'_>>,
+    what: &str,
+    names: [&str; N],
+    complaints: &mut Complaints<'_>,
+) -> bool {
+    match value.get_ref().as_str() {
+        Some(word) if names.contains(&word) => true,
+        Some(word) => {
+            complaints.unknown(value.span(), what, word, names);
+            false
+        }
+        None => {
+            complaints.add(value.span(), format!("expected the name of a {what}"), None);
+            false
+        }
+    }
+}
+
+fn is_target(value: &Spanned<DeValue<'_>>, complaints: &mut Complaints<'_>) -> bool {
+    match value.get_ref().as_str() {
+        Some(word) if word.parse::<Target>().is_ok() => true,
+        Some(word) => {
+            let roles = Target::ROLES.into_iter().chain(["mysql-1", "client-1"]);
+            complaints.unknown(value.span(), "target", word, roles);
+            false
+        }
+        None => {
+            complaints.add(value.span(), "expected the name of a target", None);
+            false
+        }
+    }
+}

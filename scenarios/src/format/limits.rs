@@ -1,0 +1,196 @@
+//! What a sound value may be. Every limit is here, once.
+//!
+//! Some are Consul's own (a session's TTL is 10 s to 24 h, its lock-delay at most 60 s), some keep a run
+//! finite (a client that writes every 0 s never lets the clock move), and some keep a mistyped file from
+//! taking all memory.
+
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+
+use ironbird_sim::plan::{Fault, FaultKind, Lasting, Span};
+use ironbird_sim::spec::Spec;
+use toml::de::{DeTable, DeValue};
+
+use super::complaints::Complaints;
+
+/// Bytes in a scenario file.
+pub const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Faults of one variant.
+pub const MAX_FAULTS: usize = 10_000;
+/// Variants of one file.
+pub const MAX_VARIANTS: usize = 64;
+/// Seeds a file may ask for; the command line may ask for more.
+pub const MAX_SEEDS: u64 = 1_000_000;
+
+const MAX_TEXT: usize = 4_000;
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// Complains about values of `spec` beyond their limits; `tree` is what it was read from.
+pub(super) fn check(spec: &Spec, tree: &DeTable<'_>, whole: Range<usize>, complaints: &mut Complaints<'_>) {
+    let mut at = Checker {
+        tree,
+        whole,
+        complaints,
+    };
+    let cluster = &spec.cluster;
+    at.number("cluster", "instances", cluster.instances, 1..=7);
+    at.time(
+        "cluster",
+        "start-interval",
+        cluster.start_interval,
+        Duration::ZERO..=HOUR,
+    );
+    at.time("cluster", "session-ttl", cluster.session_ttl, 10 * SECOND..=DAY);
+    at.time(
+        "cluster",
+        "lock-delay",
+        cluster.lock_delay,
+        Duration::ZERO..=MINUTE,
+    );
+    at.time(
+        "cluster",
+        "health-interval",
+        cluster.health_interval,
+        100 * MILLISECOND..=HOUR,
+    );
+    at.time("cluster", "health-ttl", cluster.health_ttl, SECOND..=DAY);
+    at.time(
+        "cluster",
+        "watch-interval",
+        cluster.watch_interval,
+        100 * MILLISECOND..=HOUR,
+    );
+    at.span(
+        "network",
+        "latency",
+        spec.network.latency,
+        Duration::ZERO..=MINUTE,
+    );
+    at.share("network", "loss", spec.network.loss);
+    at.span("store", "latency", spec.store.latency, Duration::ZERO..=HOUR);
+    for (field, span) in [
+        ("startup", spec.mysql.startup),
+        ("install", spec.mysql.install),
+        ("backup", spec.mysql.backup),
+        ("restore", spec.mysql.restore),
+    ] {
+        at.span("mysql", field, span, Duration::ZERO..=HOUR);
+    }
+    at.span(
+        "scheduler",
+        "replacement",
+        spec.scheduler.replacement,
+        Duration::ZERO..=HOUR,
+    );
+    at.number("workload", "clients", spec.workload.clients, 0..=32);
+    at.span("workload", "interval", spec.workload.interval, MILLISECOND..=HOUR);
+    for (index, fault) in spec.faults.iter().enumerate() {
+        at.fault(index, fault);
+    }
+}
+
+/// Complains about a text that is empty, too long, or would steer a terminal.
+pub(super) fn text(what: &str, text: &str, span: Range<usize>, complaints: &mut Complaints<'_>) {
+    if text.trim().is_empty() {
+        complaints.add(span, format!("`{what}` is empty"), None);
+    } else if text.len() > MAX_TEXT {
+        complaints.add(span, format!("`{what}` is longer than {MAX_TEXT} bytes"), None);
+    } else if text.chars().any(|c| c.is_control() && c != '\n') {
+        complaints.add(span, format!("`{what}` contains control characters"), None);
+    }
+}
+
+struct Checker<'a, 's, 'i> {
+    tree: &'a DeTable<'i>,
+    whole: Range<usize>,
+    complaints: &'a mut Complaints<'s>,
+}
+
+impl Checker<'_, '_, '_> {
+    fn number(&mut self, table: &str, field: &str, value: usize, limits: RangeInclusive<usize>) {
+        if !limits.contains(&value) {
+            let (least, most) = limits.into_inner();
+            let span = self.place(table, field);
+            self.complaints.add(
+                span,
+                format!("`{field}` must be {least} to {most}, not {value}"),
+                None,
+            );
+        }
+    }
+
+    fn time(&mut self, table: &str, field: &str, value: Duration, limits: RangeInclusive<Duration>) {
+        self.span(table, field, Span::exactly(value), limits);
+    }
+
+    fn span(&mut self, table: &str, field: &str, value: Span, limits: RangeInclusive<Duration>) {
+        if beyond(value, &limits) {
+            let span = self.place(table, field);
+            self.complaints.add(span, sentence(field, &limits), None);
+        }
+    }
+
+    fn share(&mut self, table: &str, field: &str, value: f64) {
+        // Written so that NaN is outside.
+        if !(0.0..1.0).contains(&value) {
+            let span = self.place(table, field);
+            self.complaints
+                .add(span, format!("`{field}` must be a share from 0 to below 1"), None);
+        }
+    }
+
+    fn fault(&mut self, index: usize, fault: &Fault) {
+        let lasting = match fault.lasting {
+            Lasting::For(length) => Some(length),
+            Lasting::Moment | Lasting::Forever => None,
+        };
+        let delay = match fault.kind {
+            FaultKind::Latency { delay, .. } | FaultKind::CatalogLag { delay } => Some(delay),
+            _ => None,
+        };
+        for (field, value, limits) in [
+            ("at", Some(fault.at), Duration::ZERO..=DAY),
+            ("for", lasting.map(Span::exactly), MILLISECOND..=DAY),
+            ("delay", delay.map(Span::exactly), Duration::ZERO..=HOUR),
+        ] {
+            if value.is_some_and(|value| beyond(value, &limits)) {
+                let place = self
+                    .tree
+                    .get("fault")
+                    .and_then(|faults| faults.get_ref().as_array())
+                    .and_then(|faults| faults.get(index))
+                    .and_then(|fault| fault.get_ref().get(field))
+                    .map_or_else(|| self.whole.clone(), toml::Spanned::span);
+                self.complaints.add(place, sentence(field, &limits), None);
+            }
+        }
+    }
+
+    fn place(&self, table: &str, field: &str) -> Range<usize> {
+        self.tree
+            .get(table)
+            .and_then(|table| match table.get_ref() {
+                DeValue::Table(table) => table.get(field),
+                _ => None,
+            })
+            .map_or_else(|| self.whole.clone(), toml::Spanned::span)
+    }
+}
+
+fn beyond(value: Span, limits: &RangeInclusive<Duration>) -> bool {
+    !limits.contains(&value.from) || !limits.contains(&value.to)
+}
+
+fn sentence(field: &str, limits: &RangeInclusive<Duration>) -> String {
+    let most = humantime::format_duration(*limits.end());
+    if limits.start().is_zero() {
+        format!("`{field}` must be at most {most}")
+    } else {
+        let least = humantime::format_duration(*limits.start());
+        format!("`{field}` must be {least} to {most}")
+    }
+}

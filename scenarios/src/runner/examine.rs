@@ -1,0 +1,140 @@
+//! From a sweep's sums to its report: the few runs worth showing are run again for their records.
+
+use std::time::Duration;
+
+use ironbird_reports::story;
+use ironbird_reports::suite::{FailureReport, VariantReport};
+use ironbird_sim::properties::Violation;
+use ironbird_sim::run::Run;
+use ironbird_sim::seed::Seed;
+
+use super::tally::{Suspect, Tally};
+use super::{Runner, first_difference};
+use crate::format::Expectation;
+use crate::select::Selected;
+
+impl Runner<'_> {
+    pub(super) fn report(
+        &self,
+        selected: Selected<'_>,
+        tally: Tally,
+        tolerated: u64,
+        elapsed: Duration,
+    ) -> VariantReport {
+        let as_expected = tally.can_be_as_expected(tolerated);
+        let failures = if as_expected {
+            Vec::new()
+        } else {
+            tally
+                .worth_showing
+                .iter()
+                .map(|suspect| self.examine(selected, suspect))
+                .collect()
+        };
+        let example = tally.example.map(|(events, seed)| {
+            self.examine(
+                selected,
+                &Suspect {
+                    seed,
+                    events,
+                    broken: false,
+                    reason: format!("as expected: {}", selected.variant.expect),
+                },
+            )
+        });
+        VariantReport {
+            name: selected.name(),
+            file: selected.from.file.clone(),
+            expectation: selected.variant.expect.to_string(),
+            as_expected,
+            runs: tally.runs,
+            violated: match selected.variant.expect {
+                Expectation::Pass => tally.violating,
+                Expectation::Violates(_) => tally.as_expected,
+            },
+            violations: tally.violations,
+            recovery: tally.recovery,
+            simulated: tally.simulated,
+            elapsed,
+            failures,
+            example,
+        }
+    }
+
+    fn examine(&self, selected: Selected<'_>, suspect: &Suspect) -> FailureReport {
+        let mut report = FailureReport {
+            seed: suspect.seed.0,
+            hash: String::new(),
+            violations: Vec::new(),
+            decisive: Vec::new(),
+            replay: replay_command(selected, suspect.seed),
+            reason: suspect.reason.clone(),
+        };
+        let Ok(run) = self.once(selected, suspect.seed) else {
+            if !suspect.broken {
+                report.reason += "; but run again, it failed: the seed does not replay";
+            }
+            return report;
+        };
+        if run.record.events.len() != suspect.events {
+            report.reason += "; but run again, it took another course: the seed does not replay";
+        }
+        report.hash = run.record.hash().to_hex().to_string();
+        report.decisive = match self.difference(selected, suspect, &run) {
+            Some(lines) => lines,
+            None => decisive(&run, &selected.variant.expect),
+        };
+        report.violations = run.violations;
+        report
+    }
+
+    /// The two lines of a run that came out in two ways, if it does so once more.
+    fn difference(&self, selected: Selected<'_>, suspect: &Suspect, run: &Run) -> Option<Vec<String>> {
+        if !suspect.broken || !self.options.check_determinism {
+            return None;
+        }
+        let second = self.once(selected, suspect.seed).ok()?;
+        first_difference(run, &second).map(|difference| difference.lines())
+    }
+}
+
+/// The lines behind the violation that matters most: the first expected one, or else the first.
+fn decisive(run: &Run, expect: &Expectation) -> Vec<String> {
+    let expected = |violation: &&Violation| match expect {
+        Expectation::Pass => true,
+        Expectation::Violates(symptom) => symptom.properties.contains(&violation.property),
+    };
+    let violation = run.violations.iter().find(expected).or(run.violations.first());
+    violation.map_or_else(Vec::new, |violation| story::decisive(&run.record, violation))
+}
+
+/// The command that replays one run, ready for a shell.
+pub fn replay_command(selected: Selected<'_>, seed: Seed) -> String {
+    format!("ironbird replay {} --seed {seed}", quoted(&selected.selector()))
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%=".contains(c);
+    if word.chars().all(plain) && !word.starts_with('-') {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_path_survives_the_shell() {
+        for (path, expected) in [
+            ("leader-kill/hardened", "leader-kill/hardened"),
+            ("my scenarios/a.toml", "'my scenarios/a.toml'"),
+            ("it's/a.toml", r"'it'\''s/a.toml'"),
+            ("$HOME/a.toml", "'$HOME/a.toml'"),
+        ] {
+            assert_eq!(quoted(path), expected);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Runs variants under many seeds and sums up.
+//!
+//! Every run is one world on one thread of a pool; worlds share nothing. A sweep goes in batches: a batch
+//! runs in parallel, its results come back in the order of the seeds and are added up in that order, so
+//! what a sweep says does not depend on the number of threads. A run leaves a summary of a few dozen
+//! bytes; its record is dropped. The few runs a report shows are run again for their records, which is
+//! what a seed is for.
+//!
+//! The rule a change must keep: nothing that is reported, times on the wall apart, depends on which thread
+//! ran what or which run ended first.
+
+use std::time::Duration;
+
+use ironbird_reports::suite::{SuiteReport, VariantReport};
+use ironbird_sim::plan::FaultPlan;
+use ironbird_sim::properties::Property;
+use ironbird_sim::run::Run;
+use ironbird_sim::seed::Seed;
+use ironbird_sim::spec::Spec;
+use rayon::prelude::*;
+
+use crate::seeds::Seeds;
+use crate::select::{Selected, Selection};
+
+mod determinism;
+mod examine;
+mod guard;
+mod tally;
+
+pub use determinism::{Difference, first_difference};
+pub use examine::replay_command;
+pub use guard::capture_panics;
+use tally::Tally;
+
+/// What makes a run: [`ironbird_sim::run::run`], or something made up by a test.
+pub type RunFn<'a> = dyn Fn(&Spec, &str, Seed, &FaultPlan) -> Run + Sync + 'a;
+
+/// Runs that a thread takes from one batch, on average. More would make `--fail-fast` slower to stop, fewer
+/// would let threads wait for the last run of a batch more often.
+const RUNS_PER_JOB: u64 = 32;
+
+/// How to sweep.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Threads; 0 for as many as the machine has.
+    pub jobs: usize,
+    /// Stop as soon as a sweep can no longer come out as expected.
+    pub fail_fast: bool,
+    /// Run every seed twice and compare.
+    pub check_determinism: bool,
+}
+
+/// What a sweep tells while it goes on. Told from many threads, in no particular order within a variant.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// A variant's sweep begins.
+    Started {
+        /// `leader-kill/hardened`.
+        name: &'a str,
+        /// Runs it will take, unless it stops early.
+        runs: u64,
+    },
+    /// A run ended.
+    Ran {
+        /// Whether it was what is expected of a run.
+        as_expected: bool,
+    },
+    /// A variant's sweep is over.
+    Finished(&'a VariantReport),
+}
+
+/// Runs variants under many seeds and sums up.
+pub struct Runner<'a> {
+    run: &'a RunFn<'a>,
+    options: Options,
+    pool: rayon::ThreadPool,
+}
+
+/// What is kept of a run.
+#[derive(Debug, Clone, PartialEq)]
+struct Summary {
+    seed: Seed,
+    /// Each once.
+    violated: Vec<Property>,
+    recovery: Option<Duration>,
+    simulated: Duration,
+    events: usize,
+    outcome: Outcome,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq)]
+enum Outcome {
+    AsExpected,
+    /// It is not what is expected of a run; a sweep may tolerate some.
+    Other(String),
+    /// It says nothing about the service: it panicked, or the same seed gave two records.
+    Broken(String),
+}
+
+impl<'a> Runner<'a> {
+    /// A runner that makes runs with `run`.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(run: &'a RunFn<'a>, options: Options) -> Result<Self, rayon::ThreadPoolBuildError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.jobs)
+            .thread_name(|index| format!("world-{index}"))
+            .build()?;
+        Ok(Self { run, options, pool })
+    }
+
+    /// Sweeps everything in `selections`, over `seeds` or over as many as each file says.
+    pub fn suite(
+        &self,
+        selections: &[Selection],
+        seeds: Option<Seeds>,
+        progress: &(dyn Fn(Progress<'_>) + Sync),
+    ) -> SuiteReport {
+        let mut suite = SuiteReport { variants: Vec::new() };
+        for selected in selections.iter().flat_map(Selection::variants) {
+            let seeds = seeds.unwrap_or_else(|| Seeds::first(selected.from.scenario.seeds));
+            let report = self.sweep(selected, seeds, progress);
+            progress(Progress::Finished(&report));
+            let stop = self.options.fail_fast && !report.as_expected;
+            suite.variants.push(report);
+            if stop {
+                break;
+            }
+        }
+        suite
+    }
+
+    /// Runs one seed of a variant.
+    ///
+    /// # Errors
+    /// When the run panics: where, and what it said.
+    pub fn once(&self, selected: Selected<'_>, seed: Seed) -> Result<Run, String> {
+        let spec = &selected.variant.spec;
+        let plan = spec.plan().draw(seed);
+        let name = selected.name();
+        guard::catch(|| (self.run)(spec, &name, seed, &plan))
+    }
+
+    fn sweep(
+        &self,
+        selected: Selected<'_>,
+        seeds: Seeds,
+        progress: &(dyn Fn(Progress<'_>) + Sync),
+    ) -> VariantReport {
+        let name = selected.name();
+        let total = seeds.count();
+        progress(Progress::Started {
+            name: &name,
+            runs: total,
+        });
+        let watch = Stopwatch::start();
+        let tolerated = selected.variant.expect.tolerated(total);
+        let mut tally = Tally::default();
+        let batch = RUNS_PER_JOB * self.pool.current_num_threads().max(1) as u64;
+        let mut from = 0;
+        'sweep: while from < total {
+            let to = total.min(from + batch);
+            for summary in self.batch(selected, seeds.slice(from, to), progress) {
+                tally.add(summary);
+                // Checked run by run in the order of the seeds, so that a sweep stops after the same run
+                // whatever the size of the batch.
+                if self.options.fail_fast && !tally.can_be_as_expected(tolerated) {
+                    break 'sweep;
+                }
+            }
+            from = to;
+        }
+        self.report(selected, tally, tolerated, watch.elapsed())
+    }
+
+    fn batch(
+        &self,
+        selected: Selected<'_>,
+        seeds: impl Iterator<Item = Seed>,
+        progress: &(dyn Fn(Progress<'_>) + Sync),
+    ) -> Vec<Summary> {
+        let seeds: Vec<_> = seeds.collect();
+        self.pool.install(|| {
+            seeds
+                .into_par_iter()
+                .map(|seed| {
+                    let summary = self.summarize(selected, seed);
+                    tracing::debug!(scenario = %selected.name(), %seed, outcome = ?summary.outcome, "ran");
+                    progress(Progress::Ran {
+                        as_expected: summary.outcome == Outcome::AsExpected,
+                    });
+                    summary
+                })
+                .collect()
+        })
+    }
+
+    fn summarize(&self, selected: Selected<'_>, seed: Seed) -> Summary {
+        let run = match self.once(selected, seed) {
+            Ok(run) => run,
+            Err(panic) => {
+                return Summary {
+                    seed,
+                    violated: Vec::new(),
+                    recovery: None,
+                    simulated: Duration::ZERO,
+                    events: 0,
+                    outcome: Outcome::Broken(panic),
+                };
+            }
+        };
+        let mut violated: Vec<_> = run
+            .violations
+            .iter()
+            .map(|violation| violation.property)
+            .collect();
+        violated.sort_unstable();
+        violated.dedup();
+        let outcome = match self.second_opinion(selected, seed, &run) {
+            Some(difference) => Outcome::Broken(difference),
+            None => match selected.variant.expect.objection(&run) {
+                Some(objection) => Outcome::Other(objection),
+                None => Outcome::AsExpected,
+            },
+        };
+        Summary {
+            seed,
+            violated,
+            recovery: run.recovery,
+            simulated: run.record.duration(),
+            events: run.record.events.len(),
+            outcome,
+        }
+    }
+
+    /// Runs the same seed again, if that was asked for, and says how the two differ.
+    fn second_opinion(&self, selected: Selected<'_>, seed: Seed, first: &Run) -> Option<String> {
+        if !self.options.check_determinism {
+            return None;
+        }
+        match self.once(selected, seed) {
+            Ok(second) => first_difference(first, &second).map(|difference| difference.to_string()),
+            Err(panic) => Some(format!("the same seed ran through once and then failed: {panic}")),
+        }
+    }
+}
+
+/// Real time, for people who wait. Nothing that is simulated or decided depends on it.
+#[expect(clippy::disallowed_types, reason = "how long a person waited is real time")]
+struct Stopwatch(std::time::Instant);
+
+#[expect(clippy::disallowed_types, reason = "how long a person waited is real time")]
+impl Stopwatch {
+    fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}

@@ -1,0 +1,74 @@
+//! Runs that no world made: what each seed comes to is written down by the test.
+
+#![allow(dead_code, reason = "every test file uses its own part")]
+
+use std::time::Duration;
+
+use ironbird_agent::journal::{Entry, Level};
+use ironbird_sim::plan::FaultPlan;
+use ironbird_sim::properties::{Property, Violation};
+use ironbird_sim::record::{Event, Header, Record, VERSION, What};
+use ironbird_sim::run::Run;
+use ironbird_sim::seed::Seed;
+use ironbird_sim::spec::Spec;
+
+/// A sound run of `lines` log lines a second apart.
+pub(crate) fn run(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan, lines: &[&str]) -> Run {
+    let events = lines
+        .iter()
+        .enumerate()
+        .map(|(index, line)| Event {
+            step: index as u64,
+            at: Duration::from_secs(index as u64),
+            host: "mysql-1".to_owned(),
+            what: What::Agent(Entry::log(Level::Info, "pilot", *line)),
+        })
+        .collect();
+    Run {
+        record: Record {
+            header: Header {
+                version: VERSION,
+                scenario: scenario.to_owned(),
+                seed: seed.0,
+                plan: plan.clone(),
+                instances: spec.cluster.instances,
+                quiet_at: plan.quiet_at(),
+                bound: Duration::from_secs(100),
+            },
+            events,
+        },
+        violations: Vec::new(),
+        recovery: Some(Duration::from_secs(seed.0)),
+    }
+}
+
+/// `run` with `property` violated at its last event.
+pub(crate) fn violating(mut run: Run, property: Property) -> Run {
+    let last = run.record.events.last().unwrap();
+    run.violations.push(Violation {
+        property,
+        step: last.step,
+        at: last.at,
+        host: last.host.clone(),
+        detail: "made up".to_owned(),
+    });
+    run.recovery = None;
+    run
+}
+
+/// A sound run of every seed.
+pub(crate) fn calm(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Run {
+    run(spec, scenario, seed, plan, &["one", "two", "three"])
+}
+
+/// Violates `one-writable-primary` in every third seed, in a run that is longer the smaller the seed.
+pub(crate) fn every_third_bad(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Run {
+    if !seed.0.is_multiple_of(3) {
+        return calm(spec, scenario, seed, plan);
+    }
+    let lines = vec!["tick"; usize::try_from(1_000 - seed.0).unwrap()];
+    violating(
+        run(spec, scenario, seed, plan, &lines),
+        Property::OneWritablePrimary,
+    )
+}

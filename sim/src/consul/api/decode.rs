@@ -1,0 +1,149 @@
+//! JSON bodies as Go's decoder reads them: field names without regard to case, and its messages.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::consul::duration;
+
+/// Why a body could not be read, in Go's words.
+pub(super) type Result<T> = std::result::Result<T, String>;
+
+/// Reads a body.
+pub(super) fn parse(body: &[u8]) -> Result<Value> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err("EOF".to_owned());
+    }
+    let mut values = serde_json::Deserializer::from_slice(body).into_iter();
+    match values.next() {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(why)) if !why.is_eof() => {
+            let line = body
+                .split(|byte| *byte == b'\n')
+                .nth(why.line().saturating_sub(1));
+            let found = line.and_then(|line| line.get(why.column().saturating_sub(1)));
+            let found = found.map_or(' ', |byte| char::from(*byte));
+            Err(format!(
+                "invalid character '{found}' looking for beginning of value"
+            ))
+        }
+        _ => Err("unexpected EOF".to_owned()),
+    }
+}
+
+/// The fields of an object, each with its name in small letters; null is an object without any.
+pub(super) fn fields<'a>(value: &'a Value, go_type: &str) -> Result<Vec<(String, &'a str, &'a Value)>> {
+    match value {
+        Value::Object(map) => Ok(entries(map)),
+        Value::Null => Ok(Vec::new()),
+        other => Err(format!(
+            "json: cannot unmarshal {} into Go value of type {go_type}",
+            kind(other)
+        )),
+    }
+}
+
+fn entries(map: &Map<String, Value>) -> Vec<(String, &str, &Value)> {
+    map.iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), name.as_str(), value))
+        .collect()
+}
+
+/// A field nobody knows.
+pub(super) fn unknown<T>(name: &str) -> Result<T> {
+    Err(format!("json: unknown field {name:?}"))
+}
+
+pub(super) fn text(value: &Value, field: &str) -> Result<String> {
+    match value {
+        Value::Null => Ok(String::new()),
+        Value::String(text) => Ok(text.clone()),
+        other => mismatch(other, field, "string"),
+    }
+}
+
+pub(super) fn integer(value: &Value, field: &str) -> Result<i64> {
+    match value {
+        Value::Null => Ok(0),
+        Value::Number(number) => match number.as_i64() {
+            Some(integer) => Ok(integer),
+            None => Err(format!(
+                "json: cannot unmarshal number {number} into Go struct field {field} of type int"
+            )),
+        },
+        other => mismatch(other, field, "int"),
+    }
+}
+
+pub(super) fn unsigned(value: &Value, field: &str) -> Result<u64> {
+    match value {
+        Value::Null => Ok(0),
+        Value::Number(number) => match number.as_u64() {
+            Some(integer) => Ok(integer),
+            None => Err(format!(
+                "json: cannot unmarshal number {number} into Go struct field {field} of type uint64"
+            )),
+        },
+        other => mismatch(other, field, "uint64"),
+    }
+}
+
+pub(super) fn boolean(value: &Value, field: &str) -> Result<bool> {
+    match value {
+        Value::Null => Ok(false),
+        Value::Bool(boolean) => Ok(*boolean),
+        other => mismatch(other, field, "bool"),
+    }
+}
+
+pub(super) fn texts(value: &Value, field: &str) -> Result<Option<Vec<String>>> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| text(item, field))
+            .collect::<Result<_>>()
+            .map(Some),
+        other => mismatch(other, field, "[]string"),
+    }
+}
+
+pub(super) fn text_map(value: &Value, field: &str) -> Result<Option<BTreeMap<String, String>>> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, item)| Ok((key.clone(), text(item, field)?)))
+            .collect::<Result<_>>()
+            .map(Some),
+        other => mismatch(other, field, "map[string]string"),
+    }
+}
+
+/// A duration in nanoseconds: in words, or as a number of them.
+pub(super) fn nanos(value: &Value) -> Result<i64> {
+    match value {
+        Value::String(text) if text.is_empty() => Ok(0),
+        Value::String(text) => duration::parse(text),
+        Value::Number(number) => Ok(number.as_f64().unwrap_or(0.0) as i64),
+        _ => Ok(0),
+    }
+}
+
+pub(super) fn mismatch<T>(value: &Value, field: &str, go_type: &str) -> Result<T> {
+    Err(format!(
+        "json: cannot unmarshal {} into Go struct field {field} of type {go_type}",
+        kind(value)
+    ))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}

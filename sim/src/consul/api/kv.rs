@@ -1,0 +1,289 @@
+//! `/v1/kv/`.
+
+use base64::Engine;
+use base64::alphabet::STANDARD as STANDARD_ALPHABET;
+use base64::display::Base64Display;
+use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode};
+use serde::{Serialize, Serializer};
+
+use super::params::Form;
+use super::reply::{self, Failure};
+use super::{Call, Outcome};
+use crate::consul::Consul;
+use crate::consul::blocking::Seen;
+use crate::consul::kv::{Entry, Write};
+
+/// The greatest value a key can have, and the greatest transaction.
+pub(super) const SIZE_MAX: usize = 512 * 1024;
+
+/// Go does not mind bits that a last symbol has too many.
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD_ALPHABET, PAD.with_decode_allow_trailing_bits(true));
+
+/// What of the keys is read.
+#[derive(Debug)]
+pub(in crate::consul) enum Read {
+    /// One key; raw for its value alone.
+    Entry {
+        /// Which.
+        key: String,
+        /// Whether the body is the value.
+        raw: bool,
+    },
+    /// All keys under a prefix, with their values.
+    Tree {
+        /// Which.
+        prefix: String,
+    },
+    /// The names of all keys under a prefix, up to the separator after it.
+    Keys {
+        /// Which.
+        prefix: String,
+        /// Empty for whole names.
+        separator: String,
+    },
+}
+
+pub(super) fn endpoint(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    if call.method == Method::GET {
+        get(call)
+    } else if call.method == Method::PUT {
+        put(consul, call)
+    } else {
+        delete(consul, call)
+    }
+}
+
+fn get(call: &Call<'_>) -> Result<Outcome, Failure> {
+    let params = &call.params;
+    let read = if params.has("keys") {
+        let separator = params.get("separator").filter(|separator| !separator.is_empty());
+        Read::Keys {
+            prefix: call.rest.to_owned(),
+            separator: separator
+                .or(params.get("seperator"))
+                .unwrap_or_default()
+                .to_owned(),
+        }
+    } else if params.has("recurse") {
+        Read::Tree {
+            prefix: call.rest.to_owned(),
+        }
+    } else {
+        Read::Entry {
+            key: key(call)?.to_owned(),
+            raw: params.has("raw"),
+        }
+    };
+    Ok(Outcome::Read(super::Read::Kv(read)))
+}
+
+fn put(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    let key = key(call)?;
+    let params = &call.params;
+    params.only_one_of(&["cas", "acquire", "release"])?;
+    let flags = params.number("flags")?.unwrap_or(0);
+    let cas = params.number("cas")?;
+    check_size(call.body, "kv_max_value_size")?;
+    let write = Write {
+        key: key.into(),
+        value: call.body.clone(),
+        flags,
+    };
+    let index = consul.next_index();
+    let applied = if let Some(session) = params.get("acquire") {
+        consul
+            .kv_lock(index, write, session)
+            .map_err(Failure::internal)?
+            .is_ok()
+    } else if let Some(session) = params.get("release") {
+        consul
+            .kv_unlock(index, write, session)
+            .map_err(Failure::internal)?
+            .is_some()
+    } else if let Some(cas) = cas {
+        consul.kv_set_cas(index, write, cas).is_some()
+    } else {
+        consul.kv_set(index, write);
+        true
+    };
+    Ok(call.json(&applied))
+}
+
+fn delete(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    let params = &call.params;
+    params.only_one_of(&["recurse", "cas"])?;
+    if params.has("recurse") {
+        let index = consul.next_index();
+        consul.kv_delete_tree(index, call.rest);
+        return Ok(call.json(&true));
+    }
+    let key = key(call)?;
+    let cas = params.number("cas")?;
+    let index = consul.next_index();
+    let deleted = match cas {
+        Some(cas) => consul.kv_delete_cas(index, key, cas),
+        None => {
+            consul.kv_delete(index, key);
+            true
+        }
+    };
+    Ok(call.json(&deleted))
+}
+
+fn key<'a>(call: &Call<'a>) -> Result<&'a str, Failure> {
+    match call.rest {
+        "" => Err(Failure::bad("Missing key name")),
+        key => Ok(key),
+    }
+}
+
+/// # Errors
+/// When a body is greater than Consul takes; `knob` is the option its text names.
+pub(super) fn check_size(body: &Bytes, knob: &str) -> Result<(), Failure> {
+    if body.len() <= SIZE_MAX {
+        return Ok(());
+    }
+    Err(Failure::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!(
+            "Request body({} bytes) too large, max size: {SIZE_MAX} bytes. \
+             See https://www.consul.io/docs/agent/options.html#{knob}.",
+            body.len()
+        ),
+    ))
+}
+
+/// An entry, as it is shown.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Shown<'a> {
+    lock_index: u64,
+    key: &'a str,
+    flags: u64,
+    #[serde(serialize_with = "base64")]
+    value: &'a [u8],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
+    create_index: u64,
+    modify_index: u64,
+}
+
+impl<'a> Shown<'a> {
+    /// The whole entry.
+    pub(super) fn new(entry: &'a Entry) -> Self {
+        Self {
+            value: &entry.value,
+            ..Self::without_value(entry)
+        }
+    }
+
+    /// The entry as a transaction shows what it wrote.
+    pub(super) fn without_value(entry: &'a Entry) -> Self {
+        Self {
+            lock_index: entry.lock_index,
+            key: &entry.key,
+            flags: entry.flags,
+            value: &[],
+            session: entry.session.as_deref(),
+            create_index: entry.create_index,
+            modify_index: entry.modify_index,
+        }
+    }
+}
+
+fn base64<S: Serializer>(value: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        [] => serializer.serialize_none(),
+        value => serializer.collect_str(&Base64Display::new(value, &STANDARD)),
+    }
+}
+
+/// Reads a value as a transaction carries it.
+pub(super) fn from_base64(text: &str) -> Result<Bytes, String> {
+    LENIENT.decode(text).map(Bytes::from).map_err(|why| {
+        let at = match why {
+            base64::DecodeError::InvalidByte(at, _) => at,
+            _ => text.len(),
+        };
+        format!("illegal base64 data at input byte {at}")
+    })
+}
+
+impl Read {
+    pub(super) fn seen(&self, consul: &Consul) -> Seen {
+        let kv = &consul.kv;
+        let (index, written) = match self {
+            Self::Entry { key, .. } => (
+                kv.get(key).map_or(kv.index(), |entry| entry.modify_index),
+                kv.written_at(key),
+            ),
+            Self::Tree { prefix } | Self::Keys { prefix, .. } => {
+                (kv.index_under(prefix), kv.written_under(prefix))
+            }
+        };
+        Seen {
+            index,
+            written,
+            hash: None,
+        }
+    }
+
+    pub(super) fn answer(&self, consul: &Consul, form: &Form) -> Response<Bytes> {
+        match self {
+            Self::Entry { key, raw } => match consul.kv.get(key) {
+                None => reply::empty(StatusCode::NOT_FOUND),
+                Some(entry) if *raw => raw_value(entry),
+                Some(entry) => reply::json(StatusCode::OK, &[Shown::new(entry)], form.pretty),
+            },
+            Self::Tree { prefix } => {
+                let entries: Vec<_> = consul.kv.under(prefix).map(|entry| Shown::new(entry)).collect();
+                if entries.is_empty() {
+                    return reply::empty(StatusCode::NOT_FOUND);
+                }
+                reply::json(StatusCode::OK, &entries, form.pretty)
+            }
+            Self::Keys { prefix, separator } => {
+                let mut keys: Vec<&str> = consul
+                    .kv
+                    .under(prefix)
+                    .map(|entry| up_to(&entry.key, prefix, separator))
+                    .collect();
+                keys.dedup();
+                if keys.is_empty() && !prefix.is_empty() {
+                    return reply::empty(StatusCode::NOT_FOUND);
+                }
+                reply::json(StatusCode::OK, &keys, form.pretty)
+            }
+        }
+    }
+}
+
+fn up_to<'a>(key: &'a str, prefix: &str, separator: &str) -> &'a str {
+    if separator.is_empty() {
+        return key;
+    }
+    match key[prefix.len()..].find(separator) {
+        Some(at) => &key[..prefix.len() + at + separator.len()],
+        None => key,
+    }
+}
+
+fn raw_value(entry: &Entry) -> Response<Bytes> {
+    let mut response = reply::empty(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(
+        HeaderName::from_static("x-content-type-options"),
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        HeaderName::from_static("content-security-policy"),
+        HeaderValue::from_static("sandbox"),
+    );
+    *response.body_mut() = entry.value.clone();
+    response
+}

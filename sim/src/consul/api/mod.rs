@@ -1,0 +1,265 @@
+//! The HTTP API: which endpoint a request is for, and what each of them does.
+//!
+//! An endpoint that reads returns a [`Read`]: what to read, apart from doing so, because a blocking query
+//! does it again whenever something it watches changes.
+
+mod agent;
+mod agent_register;
+mod catalog;
+mod decode;
+mod health;
+mod kv;
+mod params;
+mod reply;
+mod session;
+mod status;
+mod txn;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+
+use self::params::Params;
+use self::reply::Failure;
+use super::blocking::{Blocked, Seen, Until};
+use super::{Consul, Reply};
+
+pub(super) use self::params::Form;
+
+/// What an endpoint makes of a request.
+enum Outcome {
+    /// It is answered.
+    Answer(Response<Bytes>),
+    /// It reads this, and may wait for it.
+    Read(Read),
+}
+
+type Endpoint = fn(&mut Consul, &Call<'_>) -> Result<Outcome, Failure>;
+
+/// One request, taken apart.
+struct Call<'a> {
+    method: &'a Method,
+    /// What the path says after the endpoint's own part.
+    rest: &'a str,
+    params: Params<'a>,
+    form: Form,
+    body: &'a Bytes,
+}
+
+impl Call<'_> {
+    fn json<T: serde::Serialize + ?Sized>(&self, value: &T) -> Outcome {
+        Outcome::Answer(reply::json(StatusCode::OK, value, self.form.pretty))
+    }
+
+    fn done(&self) -> Outcome {
+        Outcome::Answer(reply::empty(StatusCode::OK))
+    }
+}
+
+/// Something that can be read, at once or when it has changed.
+#[derive(Debug)]
+pub(super) enum Read {
+    Kv(kv::Read),
+    Session(session::Read),
+    Catalog(catalog::Read),
+    Health(health::Read),
+    AgentService(agent::ServiceRead),
+}
+
+impl Read {
+    /// The index it would report to `reader`, and when what it watches was last written.
+    pub(super) fn seen(&self, consul: &Consul, reader: IpAddr) -> Seen {
+        match self {
+            Self::Kv(read) => read.seen(consul),
+            Self::Session(read) => read.seen(consul),
+            Self::Catalog(read) => read.seen(consul.catalogs.seen_by(reader, consul.now)),
+            Self::Health(read) => read.seen(consul.catalogs.seen_by(reader, consul.now)),
+            Self::AgentService(read) => read.seen(consul),
+        }
+    }
+
+    /// The answer to `reader`, reporting `index`.
+    pub(super) fn answer(&self, consul: &Consul, reader: IpAddr, form: &Form, index: u64) -> Response<Bytes> {
+        let (mut response, consistency) = match self {
+            Self::Kv(read) => (read.answer(consul, form), None),
+            Self::Session(read) => (read.answer(consul, form), None),
+            Self::Catalog(read) => {
+                let seen = consul.catalogs.seen_by(reader, consul.now);
+                (read.answer(seen, form), Some(form.consistency))
+            }
+            Self::Health(read) => {
+                let seen = consul.catalogs.seen_by(reader, consul.now);
+                (read.answer(seen, form), Some(form.consistency))
+            }
+            Self::AgentService(read) => return read.answer(consul, form),
+        };
+        reply::query_headers(&mut response, index, consistency);
+        response
+    }
+}
+
+const GET: &str = "OPTIONS,GET";
+const PUT: &str = "OPTIONS,PUT";
+
+/// The endpoint of a path after `/v1/`, the methods it takes, and the rest of the path.
+fn route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
+    let (group, tail) = path.split_once('/').unwrap_or((path, ""));
+    let (name, rest) = tail
+        .split_once('/')
+        .map_or((tail, None), |(name, rest)| (name, Some(rest)));
+    let (endpoint, methods): (Endpoint, _) = match (group, name, rest) {
+        ("kv", _, _) if path.len() > 2 => return Some((kv::endpoint, "OPTIONS,GET,PUT,DELETE", tail)),
+        ("txn", "", None) if path == "txn" => (txn::endpoint, PUT),
+        ("session", "create", None) => (session::create, PUT),
+        ("session", "renew", Some(_)) => (session::renew, PUT),
+        ("session", "destroy", Some(_)) => (session::destroy, PUT),
+        ("session", "info", Some(_)) => (session::info, GET),
+        ("session", "node", Some(_)) => (session::node, GET),
+        ("session", "list", None) => (session::list, GET),
+        ("agent", "self", None) => (agent::itself, GET),
+        ("agent", "members", None) => (agent::members, GET),
+        ("agent", "services", None) => (agent::services, GET),
+        ("agent", "checks", None) => (agent::checks, GET),
+        ("agent", "service", Some("register")) => (agent_register::service, PUT),
+        ("agent", "check", Some("register")) => (agent_register::check, PUT),
+        ("agent", "service", Some(rest)) if rest.starts_with("deregister/") => {
+            return Some((
+                agent::service_deregister,
+                PUT,
+                rest.trim_start_matches("deregister/"),
+            ));
+        }
+        ("agent", "service", Some(_)) => (agent::service, GET),
+        ("agent", "check", Some(rest)) => {
+            let (verb, id) = rest.split_once('/')?;
+            let endpoint: Endpoint = match verb {
+                "deregister" => agent::check_deregister,
+                "pass" => agent::check_pass,
+                "warn" => agent::check_warn,
+                "fail" => agent::check_fail,
+                "update" => agent::check_update,
+                _ => return None,
+            };
+            return Some((endpoint, PUT, id));
+        }
+        ("catalog", "datacenters", None) => (catalog::datacenters, GET),
+        ("catalog", "nodes", None) => (catalog::nodes, GET),
+        ("catalog", "services", None) => (catalog::services, GET),
+        ("catalog", "service", Some(_)) => (catalog::service, GET),
+        ("catalog", "node", Some(_)) => (catalog::node, GET),
+        ("health", "service", Some(_)) => (health::service, GET),
+        ("health", "checks", Some(_)) => (health::checks, GET),
+        ("health", "node", Some(_)) => (health::node, GET),
+        ("health", "state", Some(_)) => (health::state, GET),
+        ("status", "leader", None) => (status::leader, GET),
+        ("status", "peers", None) => (status::peers, GET),
+        _ => return None,
+    };
+    Some((endpoint, methods, rest.unwrap_or_default()))
+}
+
+/// Answers one request.
+pub(super) fn answer(consul: &mut Consul, reader: IpAddr, request: &Request<Bytes>) -> Reply {
+    let uri = request.uri();
+    let is_get = request.method() == Method::GET;
+    let Ok(path) = percent_decode_str(uri.path()).decode_utf8() else {
+        return Reply::Now(reply::bare(StatusCode::BAD_REQUEST));
+    };
+    if path.contains(char::is_control) {
+        return Reply::Now(reply::bare(StatusCode::BAD_REQUEST));
+    }
+    if let Some(cleaned) = clean(&path) {
+        return Reply::Now(moved(&cleaned, uri.query(), is_get));
+    }
+    if path == "/" {
+        let mut response = reply::text(StatusCode::OK, "Consul Agent");
+        response.headers_mut().remove(http::header::VARY);
+        return Reply::Now(response);
+    }
+    let Some(tail) = path.strip_prefix("/v1/") else {
+        return Reply::Now(reply::unknown());
+    };
+    let Some((endpoint, methods, rest)) = route(tail) else {
+        // A path that only lacks the slash before an empty rest.
+        let slashed = format!("{tail}/");
+        return Reply::Now(match route(&slashed) {
+            Some((.., "")) => moved(&format!("{path}/"), uri.query(), is_get),
+            _ => reply::unknown(),
+        });
+    };
+    let method = request.method();
+    if method == Method::OPTIONS {
+        return Reply::Now(reply::options(methods));
+    }
+    if !methods.split(',').any(|name| name == method.as_str()) {
+        return Reply::Now(reply::not_allowed(method.as_str(), methods));
+    }
+    let params = Params::parse(uri.query().unwrap_or_default());
+    let outcome = Form::parse(&params, &consul.config.datacenter).and_then(|form| {
+        let call = Call {
+            method,
+            rest,
+            params,
+            form,
+            body: request.body(),
+        };
+        Ok((endpoint(consul, &call)?, call.form))
+    });
+    match outcome {
+        Ok((Outcome::Answer(response), _)) => Reply::Now(response),
+        Ok((Outcome::Read(read), form)) => respond(consul, reader, read, form),
+        Err(failure) => Reply::Now(failure.into_response()),
+    }
+}
+
+fn respond(consul: &mut Consul, reader: IpAddr, read: Read, form: Form) -> Reply {
+    let until = match &read {
+        Read::AgentService(read) => read.hash().map(|hash| Until::Not(hash.to_owned())),
+        _ if form.index > 0 => Some(Until::Past(form.index)),
+        _ => None,
+    };
+    if let Some(until) = until {
+        let seen = read.seen(consul, reader);
+        if !until.reached(&seen) {
+            return Reply::Blocked(Blocked::new(consul, reader, read, form, until, seen));
+        }
+        return Reply::Now(read.answer(consul, reader, &form, seen.index));
+    }
+    let index = read.seen(consul, reader).index;
+    Reply::Now(read.answer(consul, reader, &form, index))
+}
+
+fn moved(path: &str, query: Option<&str>, is_get: bool) -> Response<Bytes> {
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    reply::moved(&format!("{path}{query}"), is_get)
+}
+
+/// The path without empty, `.` and `..` parts, when it has any.
+fn clean(path: &str) -> Option<String> {
+    let mut parts = path.split('/').skip(1).peekable();
+    let mut dirty = false;
+    let mut kept = Vec::new();
+    let mut directory = false;
+    while let Some(part) = parts.next() {
+        directory = false;
+        match part {
+            "" if parts.peek().is_none() => directory = true,
+            "" | "." => {
+                dirty = true;
+                directory = parts.peek().is_none();
+            }
+            ".." => {
+                dirty = true;
+                kept.pop();
+            }
+            part => kept.push(Cow::Borrowed(part)),
+        }
+    }
+    dirty.then(|| {
+        let slash = if directory && !kept.is_empty() { "/" } else { "" };
+        format!("/{}{slash}", kept.join("/"))
+    })
+}

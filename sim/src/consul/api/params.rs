@@ -1,0 +1,156 @@
+//! The query of a request, and the parts of it every endpoint reads.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::reply::Failure;
+use crate::consul::duration;
+
+/// What Go's encoder leaves as it is.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// The parameters, in the order they were sent.
+#[derive(Debug, Default)]
+pub(super) struct Params<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Params<'a> {
+    pub(super) fn parse(query: &'a str) -> Self {
+        let parts = query.split(['&', ';']).filter(|part| !part.is_empty());
+        Self(
+            parts
+                .map(|part| {
+                    let (name, value) = part.split_once('=').unwrap_or((part, ""));
+                    (unescape(name), unescape(value))
+                })
+                .collect(),
+        )
+    }
+
+    /// Whether the parameter is there, with a value or without.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Its first value.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// Its values.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_ref())
+    }
+
+    /// Its value as a number, as Go reads one.
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Failure> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let why = if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+            "invalid syntax"
+        } else if let Ok(number) = value.parse() {
+            return Ok(Some(number));
+        } else {
+            "value out of range"
+        };
+        Err(Failure::internal(format!(
+            "strconv.ParseUint: parsing {value:?}: {why}"
+        )))
+    }
+
+    /// # Errors
+    /// When more than one of these is there.
+    pub(super) fn only_one_of(&self, names: &[&str]) -> Result<(), Failure> {
+        if names.iter().filter(|name| self.has(name)).count() < 2 {
+            return Ok(());
+        }
+        let mut pairs: Vec<_> = self.0.iter().collect();
+        pairs.sort_by(|one, other| one.0.cmp(&other.0));
+        let encoded: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| format!("{}={}", escape(name), escape(value)))
+            .collect();
+        Err(Failure::bad(format!("Conflicting flags: {}", encoded.join("&"))))
+    }
+}
+
+/// How a read is to be answered.
+#[derive(Debug, Clone)]
+pub(in crate::consul) struct Form {
+    /// Indented.
+    pub(in crate::consul) pretty: bool,
+    /// How long it may block; zero when the client does not say.
+    pub(in crate::consul) wait: Duration,
+    /// Past which index it is to be answered; 0 for at once.
+    pub(in crate::consul) index: u64,
+    /// What it was asked of: `leader`, `consistent` or `stale`.
+    pub(in crate::consul) consistency: &'static str,
+}
+
+impl Form {
+    /// Reads what every query shares.
+    pub(super) fn parse(params: &Params<'_>, datacenter: &str) -> Result<Self, Failure> {
+        let wait = match params.get("wait") {
+            None | Some("") => 0,
+            Some(text) => duration::parse(text).map_err(|_| Failure::bad("Invalid wait time"))?,
+        };
+        let index = match params.get("index") {
+            None | Some("") => 0,
+            Some(text) => text.parse().map_err(|_| Failure::bad("Invalid index"))?,
+        };
+        let mut stale = params.has("stale");
+        if let Some(text) = params.get("max_stale").filter(|text| !text.is_empty()) {
+            duration::parse(text).map_err(|_| Failure::bad(format!("Invalid max_stale value {text:?}")))?;
+            stale = true;
+        }
+        let consistent = params.has("consistent");
+        if consistent && (stale || params.has("cached")) {
+            return Err(Failure::bad(
+                "Cannot specify ?stale with ?consistent, conflicting semantics.",
+            ));
+        }
+        if params.get("ns").is_some_and(|namespace| !namespace.is_empty()) {
+            return Err(Failure::bad(
+                "Bad request: Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature",
+            ));
+        }
+        if params
+            .get("dc")
+            .is_some_and(|wanted| !wanted.is_empty() && wanted != datacenter)
+        {
+            return Err(Failure::internal("No path to datacenter"));
+        }
+        Ok(Self {
+            pretty: params.has("pretty"),
+            wait: duration::positive(wait),
+            index,
+            consistency: match (consistent, stale) {
+                (true, _) => "consistent",
+                (_, true) => "stale",
+                _ => "leader",
+            },
+        })
+    }
+}
+
+/// Undoes percent-encoding; in a query a plus is a space.
+fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let spaced = text.replace('+', " ");
+    Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+}
+
+fn escape(text: &str) -> String {
+    utf8_percent_encode(text, KEPT).to_string().replace("%20", "+")
+}

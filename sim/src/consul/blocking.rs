@@ -1,0 +1,102 @@
+//! Blocking queries: a read that waits until what it watches has moved past an index.
+//!
+//! A query that waits is evaluated again only when something it watches was written, and answers once its
+//! index is past the one it was given. At its deadline it answers what there is, with the index of its
+//! last evaluation. So an index that moves without waking anybody stays unseen, and an index from the
+//! future waits to the end, whatever happens meanwhile.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+
+use super::Consul;
+use super::api::{Form, Read};
+
+const WAIT_DEFAULT: Duration = Duration::from_secs(5 * 60);
+const WAIT_MAX: Duration = Duration::from_secs(10 * 60);
+const JITTER_FRACTION: u32 = 16;
+
+/// What a query knows of its result without building it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The index it reports.
+    pub(super) index: u64,
+    /// When what it watches was last written.
+    pub(super) written: u64,
+    /// The hash of its content, where that decides instead of the index.
+    pub(super) hash: Option<String>,
+}
+
+/// Until what a query waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Its index is greater than this.
+    Past(u64),
+    /// Its content's hash is another.
+    Not(String),
+}
+
+impl Until {
+    pub(super) fn reached(&self, seen: &Seen) -> bool {
+        match self {
+            Self::Past(index) => seen.index > *index,
+            Self::Not(hash) => seen.hash.as_ref() != Some(hash),
+        }
+    }
+}
+
+/// A blocking query that waits.
+#[derive(Debug)]
+pub struct Blocked {
+    read: Read,
+    form: Form,
+    reader: IpAddr,
+    until: Until,
+    seen: Seen,
+    deadline: Duration,
+}
+
+impl Blocked {
+    /// A query that found nothing new, and waits.
+    pub(super) fn new(
+        consul: &mut Consul,
+        reader: IpAddr,
+        read: Read,
+        form: Form,
+        until: Until,
+        seen: Seen,
+    ) -> Self {
+        let wait = match form.wait {
+            Duration::ZERO => WAIT_DEFAULT,
+            wait => wait.min(WAIT_MAX),
+        };
+        let deadline = consul.now + wait + consul.draw_below(wait / JITTER_FRACTION);
+        Self {
+            read,
+            form,
+            reader,
+            until,
+            seen,
+            deadline,
+        }
+    }
+
+    /// When the query answers at the latest.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    pub(super) fn poll(&mut self, consul: &Consul) -> Option<Response<Bytes>> {
+        let seen = self.read.seen(consul, self.reader);
+        if seen.written > self.seen.written || seen.hash != self.seen.hash {
+            self.seen = seen;
+            if self.until.reached(&self.seen) {
+                return Some(self.read.answer(consul, self.reader, &self.form, self.seen.index));
+            }
+        }
+        (consul.now >= self.deadline)
+            .then(|| self.read.answer(consul, self.reader, &self.form, self.seen.index))
+    }
+}

@@ -1,0 +1,207 @@
+//! A Consul server that runs in a simulation: the wire of a real one, a clock and dice of ours.
+//!
+//! [`Consul`] is a pure state machine. Requests and the time go in, answers and events come out; it has no
+//! clock, no socket and no task, and draws ids and jitter from the one stream it was given, so the same
+//! calls always give the same answers. [`server`] is the shell that puts it on a network.
+//!
+//! It is one server that is its own agent, leader and only member, and answers as Consul 1.8.7 does when
+//! started with `-server -bootstrap`: statuses, headers, bodies and error texts. `tests/consul_parity.rs`
+//! plays the same requests to both. What it does not know it refuses; it never pretends.
+//!
+//! The rule a change must keep: whatever changes state takes one raft index from [`Consul::next_index`],
+//! and everything that happens because of it (a check turns critical, its sessions end, their locks are
+//! released) happens at that same index.
+
+mod agent;
+mod api;
+mod blocking;
+mod catalog;
+mod duration;
+mod kv;
+mod lag;
+mod lock;
+mod register;
+pub mod server;
+mod session;
+mod timers;
+mod txn;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+pub use self::blocking::Blocked;
+use crate::record::ConsulEvent;
+
+/// Who the server is.
+#[derive(Debug, Clone)]
+pub struct ConsulConfig {
+    /// The name of its node.
+    pub node: String,
+    /// Its datacenter.
+    pub datacenter: String,
+    /// Its node's address.
+    pub address: IpAddr,
+    /// The port other servers would reach it at.
+    pub server_port: u16,
+    /// The port gossip would reach it at.
+    pub serf_port: u16,
+}
+
+impl ConsulConfig {
+    /// The server on `node` at `address`, with everything else as Consul has it by default.
+    pub fn new(node: impl Into<String>, address: IpAddr) -> Self {
+        Self {
+            node: node.into(),
+            datacenter: "dc1".to_owned(),
+            address,
+            server_port: 8300,
+            serf_port: 8301,
+        }
+    }
+}
+
+/// What a request comes to.
+#[derive(Debug)]
+pub enum Reply {
+    /// The answer.
+    Now(Response<Bytes>),
+    /// A blocking query that has nothing new to say yet: ask [`Consul::poll`].
+    Blocked(Blocked),
+}
+
+/// The server's state.
+#[derive(Debug)]
+pub struct Consul {
+    config: ConsulConfig,
+    node_id: String,
+    stream: ChaCha8Rng,
+    now: Duration,
+    index: u64,
+    revision: u64,
+    kv: kv::Table,
+    lock_delays: BTreeMap<Rc<str>, Duration>,
+    sessions: session::Sessions,
+    catalogs: lag::Catalogs,
+    agent: agent::Local,
+    timers: timers::Timers,
+    events: Vec<(Duration, ConsulEvent)>,
+}
+
+impl Consul {
+    /// A server that has just elected itself. Its ids and its jitter come from `stream`.
+    pub fn new(config: ConsulConfig, stream: ChaCha8Rng) -> Self {
+        let mut consul = Self {
+            config,
+            node_id: String::new(),
+            stream,
+            now: Duration::ZERO,
+            index: 0,
+            revision: 0,
+            kv: kv::Table::default(),
+            lock_delays: BTreeMap::new(),
+            sessions: session::Sessions::default(),
+            catalogs: lag::Catalogs::default(),
+            agent: agent::Local::default(),
+            timers: timers::Timers::default(),
+            events: Vec::new(),
+        };
+        consul.node_id = consul.draw_uuid();
+        consul.bootstrap();
+        consul
+    }
+
+    /// Answers a request that `reader` sends at `now`.
+    pub fn request(&mut self, now: Duration, reader: IpAddr, request: &Request<Bytes>) -> Reply {
+        self.advance(now);
+        api::answer(self, reader, request)
+    }
+
+    /// Answers a blocking query if what it watches has moved on, or its wait is over.
+    pub fn poll(&mut self, now: Duration, blocked: &mut Blocked) -> Option<Response<Bytes>> {
+        self.advance(now);
+        blocked.poll(self)
+    }
+
+    /// Lets everything happen that is due by `now`. Time that went back stands still.
+    pub fn advance(&mut self, now: Duration) {
+        let before = self.now;
+        while let Some((at, due)) = self.timers.pop(now) {
+            self.now = self.now.max(at);
+            match due {
+                timers::Due::SessionExpiry(id) => self.session_expire(&id),
+                timers::Due::CheckTtl(id) => self.check_expire(&id),
+                timers::Due::CheckOutput(id) => self.check_push(&id),
+                timers::Due::CriticalReap(id) => self.check_reap(&id),
+                timers::Due::Tombstones(index) => self.kv.reap(index),
+            }
+        }
+        self.now = self.now.max(now);
+        if self.now > before {
+            if self.catalogs.moved(before, self.now) {
+                self.changed();
+            }
+            self.catalogs.prune(self.now);
+        }
+    }
+
+    /// When [`Self::advance`] next has something to do.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let lag = self.catalogs.next(self.now);
+        [self.timers.next(), lag].into_iter().flatten().min()
+    }
+
+    /// Takes the events since the last call, each with when it happened.
+    pub fn drain_events(&mut self) -> Vec<(Duration, ConsulEvent)> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Shows `reader` the catalog of `delay` ago from `now` on, in health and catalog answers, their
+    /// indexes and what wakes its blocking queries; `None` shows it the present again. Keys, sessions and
+    /// the agent's own endpoints never lag, and what a reader has seen it does not unsee.
+    pub fn set_catalog_lag(&mut self, now: Duration, reader: IpAddr, delay: Option<Duration>) {
+        self.advance(now);
+        self.catalogs.set_lag(self.now, reader, delay);
+        self.changed();
+    }
+
+    /// Grows whenever a blocking query may have something new to say.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The index of a new raft entry.
+    fn next_index(&mut self) -> u64 {
+        self.index += 1;
+        self.index
+    }
+
+    fn changed(&mut self) {
+        self.revision += 1;
+    }
+
+    fn event(&mut self, event: ConsulEvent) {
+        self.events.push((self.now, event));
+    }
+
+    fn draw_uuid(&mut self) -> String {
+        let mut bytes = [0; 16];
+        self.stream.fill_bytes(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }
+
+    /// A duration from 0 up to, but not including, `limit`.
+    fn draw_below(&mut self, limit: Duration) -> Duration {
+        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.stream.next_u64() % limit.max(1))
+    }
+}

@@ -1,0 +1,476 @@
+//! Links between machines: what happens to a segment between leaving one kernel and reaching another.
+//!
+//! Pure: told the time and the segment, it says when the segment arrives. Every directed pair of machines
+//! has a link with its own random stream; every directed TCP flow on it keeps its order, because the
+//! simulated kernel, like a strict one, drops what arrives out of order.
+//!
+//! The kernel's own retransmission is switched off (it counts calls, not time). A segment that is lost, or
+//! meets a cut or a dead machine, waits at the head of its flow and is tried again after a backed-off
+//! retransmission timeout, with all that was sent after it behind it. A flow that gets nothing through
+//! for its user timeout is reset. A *held* link has no such timeouts: it keeps everything and lets it go
+//! when the hold ends, as a switch with a deep buffer does.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use turmoil_net::{Packet, Transport};
+
+use crate::plan::Span;
+use crate::seed::Seed;
+
+/// The first retransmission timeout; doubled at every try.
+const RTO_MIN: Duration = Duration::from_millis(200);
+/// The longest pause between two tries.
+const RTO_MAX: Duration = Duration::from_secs(120);
+/// How long a connection attempt is retried: six doublings, as Linux does by default.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
+/// How long data is retried: about fifteen tries, as Linux does by default.
+const USER_TIMEOUT: Duration = Duration::from_secs(924);
+/// Flows at rest are forgotten each time this many segments have passed.
+const SWEEP_EVERY: u32 = 4096;
+
+/// A machine's number in the world.
+pub type HostIndex = usize;
+
+/// Directed endpoints of one flow of segments.
+pub(super) type FlowKey = (SocketAddr, SocketAddr);
+
+/// What a fault does to a link while it lasts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Impairment {
+    /// Nothing passes.
+    Cut,
+    /// Everything is kept until the end.
+    Hold,
+    /// Everything takes longer.
+    Delay(Duration),
+    /// A share is lost and sent again.
+    Loss(f64),
+}
+
+/// The state of one directed link.
+#[derive(Debug, Default)]
+struct Link {
+    impairments: Vec<Impairment>,
+    stream: Option<ChaCha8Rng>,
+}
+
+impl Link {
+    fn has(&self, kind: fn(&Impairment) -> bool) -> bool {
+        self.impairments.iter().any(kind)
+    }
+}
+
+/// The segments of one direction of one connection.
+#[derive(Debug, Default)]
+struct Flow {
+    /// Nothing sent later may arrive before this.
+    last_arrival: Duration,
+    /// What waits to be sent again, in order; empty when the flow runs.
+    waiting: VecDeque<Packet>,
+    /// Since when the first of `waiting` has been trying.
+    since: Duration,
+    /// How often it has been tried.
+    tries: u32,
+}
+
+/// What becomes of a segment.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It reaches the other kernel then.
+    Arrives(Duration, Packet),
+    /// Its flow is looked at again then.
+    Retry(Duration, FlowKey),
+    /// It waits behind another, or for the end of a hold.
+    Waits,
+    /// The connection is given up: both kernels are told.
+    Reset(FlowKey),
+}
+
+/// All links of a world.
+#[derive(Debug)]
+pub(super) struct Links {
+    seed: Seed,
+    names: Vec<String>,
+    by_ip: BTreeMap<IpAddr, HostIndex>,
+    links: Vec<Link>,
+    latency: Span,
+    loss: f64,
+    dark: Vec<bool>,
+    flows: BTreeMap<FlowKey, Flow>,
+    until_sweep: u32,
+}
+
+impl Links {
+    pub(super) fn new(seed: Seed, latency: Span, loss: f64, hosts: &[(String, IpAddr)]) -> Self {
+        Self {
+            seed,
+            names: hosts.iter().map(|(name, _)| name.clone()).collect(),
+            by_ip: hosts
+                .iter()
+                .enumerate()
+                .map(|(index, (_, ip))| (*ip, index))
+                .collect(),
+            links: std::iter::repeat_with(Link::default)
+                .take(hosts.len() * hosts.len())
+                .collect(),
+            latency,
+            loss,
+            dark: vec![false; hosts.len()],
+            flows: BTreeMap::new(),
+            until_sweep: SWEEP_EVERY,
+        }
+    }
+
+    /// Makes a machine answer nothing at all, or again.
+    pub(super) fn set_dark(&mut self, host: HostIndex, dark: bool) {
+        self.dark[host] = dark;
+    }
+
+    /// Puts `impairment` on the link from one machine to another.
+    pub(super) fn impair(&mut self, from: HostIndex, to: HostIndex, impairment: Impairment) {
+        self.link(from, to).impairments.push(impairment);
+    }
+
+    /// Takes `impairment` off again and says what was held and now arrives.
+    pub(super) fn repair(
+        &mut self,
+        now: Duration,
+        from: HostIndex,
+        to: HostIndex,
+        impairment: Impairment,
+    ) -> Vec<Fate> {
+        let impairments = &mut self.link(from, to).impairments;
+        if let Some(place) = impairments.iter().position(|known| *known == impairment) {
+            impairments.remove(place);
+        }
+        if impairment != Impairment::Hold || self.link(from, to).has(|i| *i == Impairment::Hold) {
+            return Vec::new();
+        }
+        let held: Vec<FlowKey> = self
+            .flows
+            .iter()
+            .filter(|((source, sink), flow)| {
+                !flow.waiting.is_empty()
+                    && self.by_ip.get(&source.ip()) == Some(&from)
+                    && self.by_ip.get(&sink.ip()) == Some(&to)
+            })
+            .map(|(key, _)| *key)
+            .collect();
+        held.into_iter().flat_map(|key| self.retry(now, key)).collect()
+    }
+
+    /// Forgets every segment under way from or to a machine that lost its memory.
+    pub(super) fn forget(&mut self, ip: IpAddr) {
+        self.flows
+            .retain(|(source, sink), _| source.ip() != ip && sink.ip() != ip);
+    }
+
+    /// Says what becomes of a segment that leaves its machine now.
+    pub(super) fn send(&mut self, now: Duration, packet: Packet) -> Fate {
+        self.sweep(now);
+        let Some(key) = flow_key(&packet) else {
+            return Fate::Waits;
+        };
+        let (Some(&from), Some(&to)) = (self.by_ip.get(&packet.src), self.by_ip.get(&packet.dst)) else {
+            return Fate::Reset(key);
+        };
+        if self.dark[from] {
+            return Fate::Waits;
+        }
+        let passes = self.passes(from, to);
+        let latency = self.latency(from, to);
+        let held = self.link(from, to).has(|i| *i == Impairment::Hold);
+        let flow = self.flows.entry(key).or_default();
+        if !flow.waiting.is_empty() {
+            flow.waiting.push_back(packet);
+            return Fate::Waits;
+        }
+        if passes {
+            flow.last_arrival = flow.last_arrival.max(now + latency);
+            return Fate::Arrives(flow.last_arrival, packet);
+        }
+        flow.waiting.push_back(packet);
+        flow.since = now;
+        flow.tries = 0;
+        if held {
+            Fate::Waits
+        } else {
+            Fate::Retry(now + RTO_MIN, key)
+        }
+    }
+
+    /// Tries again to send what waits in a flow.
+    pub(super) fn retry(&mut self, now: Duration, key: FlowKey) -> Vec<Fate> {
+        let (source, sink) = key;
+        let (Some(&from), Some(&to)) = (self.by_ip.get(&source.ip()), self.by_ip.get(&sink.ip())) else {
+            return Vec::new();
+        };
+        let passes = self.passes(from, to);
+        let latency = self.latency(from, to);
+        let held = self.link(from, to).has(|i| *i == Impairment::Hold);
+        let Some(flow) = self.flows.get_mut(&key) else {
+            return Vec::new();
+        };
+        let Some(first) = flow.waiting.front() else {
+            return Vec::new();
+        };
+        if passes {
+            flow.last_arrival = flow.last_arrival.max(now + latency);
+            let at = flow.last_arrival;
+            return flow
+                .waiting
+                .drain(..)
+                .map(|packet| Fate::Arrives(at, packet))
+                .collect();
+        }
+        if held {
+            return Vec::new();
+        }
+        let limit = if is_connect(first) {
+            CONNECT_TIMEOUT
+        } else {
+            USER_TIMEOUT
+        };
+        if now.saturating_sub(flow.since) >= limit {
+            self.flows.remove(&key);
+            self.flows.remove(&(sink, source));
+            return vec![Fate::Reset(key)];
+        }
+        flow.tries += 1;
+        let pause = RTO_MIN.saturating_mul(1 << flow.tries.min(16)).min(RTO_MAX);
+        vec![Fate::Retry(now + pause, key)]
+    }
+
+    fn link(&mut self, from: HostIndex, to: HostIndex) -> &mut Link {
+        let index = from * self.names.len() + to;
+        &mut self.links[index]
+    }
+
+    /// Whether a segment sent now gets through.
+    fn passes(&mut self, from: HostIndex, to: HostIndex) -> bool {
+        let base_loss = self.loss;
+        if self.dark[from] || self.dark[to] {
+            return false;
+        }
+        let link = self.link(from, to);
+        if link.has(|i| matches!(i, Impairment::Cut | Impairment::Hold)) {
+            return false;
+        }
+        let kept: f64 = link
+            .impairments
+            .iter()
+            .fold(1.0 - base_loss, |kept, impairment| match impairment {
+                Impairment::Loss(rate) => kept * (1.0 - rate),
+                _ => kept,
+            });
+        kept >= 1.0 || self.stream(from, to).random_bool(kept.clamp(0.0, 1.0))
+    }
+
+    fn latency(&mut self, from: HostIndex, to: HostIndex) -> Duration {
+        let base = self.latency;
+        let drawn = base.sample(self.stream(from, to));
+        self.link(from, to)
+            .impairments
+            .iter()
+            .fold(drawn, |sum, impairment| match impairment {
+                Impairment::Delay(extra) => sum + *extra,
+                _ => sum,
+            })
+    }
+
+    fn stream(&mut self, from: HostIndex, to: HostIndex) -> &mut ChaCha8Rng {
+        let seed = self.seed;
+        let entity = (from * self.names.len() + to, &self.names[from], &self.names[to]);
+        let link = &mut self.links[entity.0];
+        link.stream
+            .get_or_insert_with(|| seed.stream("network", &format!("{}>{}", entity.1, entity.2)))
+    }
+
+    fn sweep(&mut self, now: Duration) {
+        self.until_sweep -= 1;
+        if self.until_sweep == 0 {
+            self.until_sweep = SWEEP_EVERY;
+            self.flows
+                .retain(|_, flow| flow.last_arrival > now || !flow.waiting.is_empty());
+        }
+    }
+}
+
+fn flow_key(packet: &Packet) -> Option<FlowKey> {
+    match &packet.payload {
+        Transport::Tcp(segment) => Some((
+            SocketAddr::new(packet.src, segment.src_port),
+            SocketAddr::new(packet.dst, segment.dst_port),
+        )),
+        // The world speaks TCP only; a datagram has nobody to go to.
+        Transport::Udp(_) => None,
+    }
+}
+
+fn is_connect(packet: &Packet) -> bool {
+    matches!(&packet.payload, Transport::Tcp(segment) if segment.flags.syn)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use turmoil_net::{TcpFlags, TcpSegment};
+
+    use super::*;
+
+    const A: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    const B: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+
+    fn links(latency: Span, loss: f64) -> Links {
+        Links::new(Seed(1), latency, loss, &[("a".into(), A), ("b".into(), B)])
+    }
+
+    fn segment(seq: u32) -> Packet {
+        let flags = TcpFlags {
+            ack: true,
+            ..TcpFlags::default()
+        };
+        let segment = TcpSegment {
+            src_port: 1,
+            dst_port: 2,
+            seq,
+            ack: 0,
+            flags,
+            window: 0,
+            payload: Bytes::new(),
+        };
+        Packet {
+            src: A,
+            dst: B,
+            ttl: 64,
+            payload: Transport::Tcp(segment),
+        }
+    }
+
+    fn seq(packet: &Packet) -> u32 {
+        match &packet.payload {
+            Transport::Tcp(segment) => segment.seq,
+            Transport::Udp(_) => panic!("no datagrams here"),
+        }
+    }
+
+    /// Sends segments at the given milliseconds, retries as asked, and returns arrivals in order.
+    fn run(
+        links: &mut Links,
+        sent_ms: &[u64],
+        events: &mut dyn FnMut(&mut Links, Duration) -> Vec<Fate>,
+    ) -> Vec<(Duration, u32)> {
+        let mut arrivals = Vec::new();
+        let mut retries: BTreeMap<Duration, Vec<FlowKey>> = BTreeMap::new();
+        let end = Duration::from_secs(2_000);
+        let mut now = Duration::ZERO;
+        while now < end {
+            let mut fates = events(links, now);
+            for (index, _) in sent_ms
+                .iter()
+                .enumerate()
+                .filter(|(_, at)| Duration::from_millis(**at) == now)
+            {
+                fates.push(links.send(now, segment(u32::try_from(index).unwrap())));
+            }
+            for key in retries.remove(&now).unwrap_or_default() {
+                fates.extend(links.retry(now, key));
+            }
+            for fate in fates {
+                match fate {
+                    Fate::Arrives(at, packet) => arrivals.push((at, seq(&packet))),
+                    Fate::Retry(at, key) => retries.entry(at).or_default().push(key),
+                    Fate::Waits => {}
+                    Fate::Reset(_) => arrivals.push((now, u32::MAX)),
+                }
+            }
+            now += Duration::from_millis(1);
+            if retries.is_empty()
+                && sent_ms.iter().all(|at| Duration::from_millis(*at) < now)
+                && now > Duration::from_secs(30)
+            {
+                break;
+            }
+        }
+        arrivals
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_flow_keeps_its_order_and_loses_nothing(
+            mut sent in proptest::collection::vec(0_u64..2_000, 1..40),
+            loss in 0.0_f64..0.5,
+            jitter in 1_u64..200,
+        ) {
+            sent.sort_unstable();
+            let mut links = links(Span::millis(1, jitter), loss);
+            let arrivals = run(&mut links, &sent, &mut |_, _| Vec::new());
+            let order: Vec<u32> = arrivals.iter().map(|(_, seq)| *seq).collect();
+            prop_assert_eq!(order, (0..u32::try_from(sent.len()).unwrap()).collect::<Vec<_>>());
+            prop_assert!(arrivals.is_sorted_by_key(|(at, _)| *at));
+            for (at, seq) in &arrivals {
+                prop_assert!(*at > Duration::from_millis(sent[*seq as usize]), "nothing arrives before it was sent");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_is_tried_again_with_backed_off_timeouts() {
+        let mut links = links(Span::millis(2, 2), 0.0);
+        let arrivals = run(&mut links, &[1, 5_000], &mut |links, now| {
+            match now.as_millis() {
+                0 => links.impair(0, 1, Impairment::Cut),
+                8_000 => return links.repair(now, 0, 1, Impairment::Cut),
+                _ => {}
+            }
+            Vec::new()
+        });
+        // Tries at 0.2, 0.6, 1.4, 3.0, 6.2 and 12.6 s after the first; the later segment goes with it.
+        let at = Duration::from_millis(1 + 12_600 + 2);
+        assert_eq!(arrivals, [(at, 0), (at, 1)]);
+    }
+
+    #[test]
+    fn a_hold_lets_everything_go_at_its_end() {
+        let mut links = links(Span::millis(2, 2), 0.0);
+        let arrivals = run(&mut links, &[1, 2, 3], &mut |links, now| {
+            match now.as_millis() {
+                0 => links.impair(0, 1, Impairment::Hold),
+                500 => return links.repair(now, 0, 1, Impairment::Hold),
+                _ => {}
+            }
+            Vec::new()
+        });
+        let at = Duration::from_millis(502);
+        assert_eq!(arrivals, [(at, 0), (at, 1), (at, 2)]);
+    }
+
+    #[test]
+    fn a_cut_that_outlasts_the_user_timeout_resets_the_flow() {
+        let mut links = links(Span::millis(2, 2), 0.0);
+        links.impair(0, 1, Impairment::Cut);
+        let arrivals = run(&mut links, &[1], &mut |_, _| Vec::new());
+        let [(at, u32::MAX)] = arrivals[..] else {
+            panic!("{arrivals:?}")
+        };
+        assert!(at >= USER_TIMEOUT && at < USER_TIMEOUT + RTO_MAX, "{at:?}");
+    }
+
+    #[test]
+    fn a_one_way_cut_leaves_the_way_back_open() {
+        let mut links = links(Span::millis(2, 2), 0.0);
+        links.impair(1, 0, Impairment::Cut);
+        assert!(matches!(
+            links.send(Duration::ZERO, segment(0)),
+            Fate::Arrives(..)
+        ));
+    }
+}

@@ -1,0 +1,165 @@
+//! A simulated machine, and [`SimHost`], the [`Host`](ironbird_agent::host::Host) its processes see.
+//!
+//! A [`Machine`] keeps what outlives its processes: name, address, disk. Its processes are tasks on the
+//! machine's `LocalSet`; what a program *is* comes from a table of [`Programs`], so `spawn("mysqld")` finds
+//! the simulated one the way a kernel finds a file. A process that ends, is killed, or whose handle is
+//! dropped takes its own children along, because it owns their handles.
+
+mod disk;
+mod host;
+mod process;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use ironbird_agent::host::Exit;
+
+pub use disk::Disk;
+pub use host::{SimHost, SimListener};
+use process::ProcessState;
+pub use process::SimProcess;
+
+use crate::recorder::Recorder;
+use crate::seed::Seed;
+
+/// A program's run: it is given the machine, as its own process sees it, and its arguments.
+pub type Run = Pin<Box<dyn Future<Output = Exit>>>;
+
+/// What a program does.
+pub type Program = Rc<dyn Fn(SimHost, Vec<String>) -> Run>;
+
+/// The programs installed on every machine, by name.
+#[derive(Clone, Default)]
+pub struct Programs(BTreeMap<&'static str, Program>);
+
+impl Programs {
+    /// Installs a program.
+    pub fn install<F, R>(&mut self, name: &'static str, program: F)
+    where
+        F: Fn(SimHost, Vec<String>) -> R + 'static,
+        R: Future<Output = Exit> + 'static,
+    {
+        self.0
+            .insert(name, Rc::new(move |host, args| Box::pin(program(host, args))));
+    }
+
+    fn find(&self, name: &str) -> Option<&Program> {
+        // A path is a program by its last part: every machine has the same ones.
+        self.0.get(name.rsplit('/').next().unwrap_or(name))
+    }
+}
+
+/// A machine.
+pub struct Machine {
+    name: String,
+    address: IpAddr,
+    seed: Seed,
+    recorder: Recorder,
+    programs: Programs,
+    disk: RefCell<Disk>,
+    processes: RefCell<BTreeMap<u32, Rc<ProcessState>>>,
+    next_pid: Cell<u32>,
+    locks: RefCell<BTreeSet<String>>,
+    names: Rc<BTreeMap<String, String>>,
+    /// How often the machine was started: each start has random streams of its own.
+    boots: Cell<u32>,
+}
+
+impl Machine {
+    /// A machine with an empty disk. `names` are the machines' names by address, as text.
+    pub fn new(
+        name: &str,
+        address: IpAddr,
+        seed: Seed,
+        recorder: Recorder,
+        programs: Programs,
+        names: Rc<BTreeMap<String, String>>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            name: name.to_owned(),
+            address,
+            seed,
+            recorder,
+            programs,
+            disk: RefCell::default(),
+            processes: RefCell::default(),
+            next_pid: Cell::new(1),
+            locks: RefCell::default(),
+            names,
+            boots: Cell::new(0),
+        })
+    }
+
+    /// The machine's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its address.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> &RefCell<Disk> {
+        &self.disk
+    }
+
+    /// Its record.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// The name of the machine at an address, or the address where nobody has it.
+    pub fn name_of(&self, address: &str) -> String {
+        self.names
+            .get(address)
+            .cloned()
+            .unwrap_or_else(|| address.to_owned())
+    }
+
+    /// Locks a file until the guard, or the process that holds it, is gone; `None` when it is locked.
+    pub fn lock(self: &Rc<Self>, path: &str) -> Option<FileLock> {
+        self.locks.borrow_mut().insert(path.to_owned()).then(|| FileLock {
+            machine: Rc::clone(self),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Prepares a start: process numbers begin again at 1. Returns what the first process sees.
+    pub fn boot(self: &Rc<Self>) -> SimHost {
+        self.boots.set(self.boots.get() + 1);
+        self.next_pid.set(1);
+        self.processes.borrow_mut().clear();
+        SimHost::new(Rc::clone(self), ProcessState::new(self))
+    }
+
+    /// Sends `signal` to the first process, from outside. Says whether there is one.
+    pub fn signal_init(&self, signal: ironbird_agent::host::Signal) -> bool {
+        let init = self.processes.borrow().get(&1).cloned();
+        init.is_some_and(|process| {
+            process.deliver(signal);
+            true
+        })
+    }
+
+    /// How the first process ended, once it has.
+    pub fn init_exit(&self) -> Option<Exit> {
+        self.processes.borrow().get(&1).and_then(|process| process.exit())
+    }
+}
+
+/// A locked file of a machine.
+pub struct FileLock {
+    machine: Rc<Machine>,
+    path: String,
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        self.machine.locks.borrow_mut().remove(&self.path);
+    }
+}

@@ -1,0 +1,97 @@
+//! What Consul tells the world: every exchange and every change goes into the record, and what faults
+//! aim at (who holds the lock, whose checks pass) is kept at hand.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ironbird_agent::mysql::Config;
+use serde::Deserialize;
+
+use crate::consul::server::{Exchange, Observer};
+use crate::record::{ConsulEvent, What};
+use crate::recorder::Recorder;
+
+/// Consul's observer.
+#[derive(Debug)]
+pub(super) struct WorldObserver {
+    recorder: Recorder,
+    names: Rc<BTreeMap<String, String>>,
+    leader: RefCell<Option<String>>,
+    passing: RefCell<BTreeSet<String>>,
+}
+
+impl WorldObserver {
+    pub(super) fn new(recorder: Recorder, names: Rc<BTreeMap<String, String>>) -> Self {
+        Self {
+            recorder,
+            names,
+            leader: RefCell::default(),
+            passing: RefCell::default(),
+        }
+    }
+
+    /// Who holds the primary's lock.
+    pub(super) fn leader(&self) -> Option<String> {
+        self.leader.borrow().clone()
+    }
+
+    /// Whether a service check of this instance passes.
+    pub(super) fn is_passing(&self, hostname: &str) -> bool {
+        let suffix = format!("-{hostname}");
+        self.passing
+            .borrow()
+            .iter()
+            .any(|service| service.ends_with(&suffix))
+    }
+}
+
+/// The holder's name in the lock's value: alone as published, a field in the hardened cluster's.
+fn holder(value: &str) -> String {
+    #[derive(Deserialize)]
+    struct Leader {
+        holder: String,
+    }
+    serde_json::from_str::<Leader>(value).map_or_else(|_| value.to_owned(), |leader| leader.holder)
+}
+
+impl Observer for WorldObserver {
+    fn exchange(&self, exchange: &Exchange<'_>) {
+        let client = exchange.client.to_string();
+        let client = self.names.get(&client).map_or(client.as_str(), String::as_str);
+        self.recorder.write(
+            client,
+            What::Http {
+                method: exchange.method.to_owned(),
+                path: exchange.path.to_owned(),
+                status: exchange.status,
+                took_us: u64::try_from(exchange.took.as_micros()).unwrap_or(u64::MAX),
+            },
+        );
+    }
+
+    fn event(&self, _at: Duration, event: ConsulEvent) {
+        match &event {
+            ConsulEvent::LockAcquired { key, value, .. } if key == Config::PRIMARY_KEY => {
+                *self.leader.borrow_mut() = Some(holder(value));
+            }
+            ConsulEvent::LockReleased { key, .. } if key == Config::PRIMARY_KEY => {
+                *self.leader.borrow_mut() = None;
+            }
+            ConsulEvent::CheckStatus { service, status, .. } if !service.is_empty() => {
+                let mut passing = self.passing.borrow_mut();
+                if status == "passing" {
+                    passing.insert(service.clone());
+                } else {
+                    passing.remove(service);
+                }
+            }
+            ConsulEvent::ServiceDeregistered { id } => {
+                self.passing.borrow_mut().remove(id);
+            }
+            _ => {}
+        }
+        self.recorder.write("consul", What::Consul(event));
+    }
+}
