@@ -275,3 +275,23 @@ fn a_machine_that_loses_power_takes_its_connections_with_it() {
     drop(local);
     drop(client);
 }
+
+#[test]
+fn a_request_that_timed_out_sends_nothing_more() {
+    use tokio::io::AsyncReadExt as _;
+    fly(|host| async move {
+        host.serve(|_, _, _| async { answer(200, "true") });
+        host.deafen();
+        let client = http::Client::new(host.clone());
+        let large = vec![b'x'; 1 << 20];
+        let failure = client
+            .request(address(), Method::PUT, "/backup", large, REQUEST_TIMEOUT)
+            .await
+            .unwrap_err();
+        assert!(matches!(failure, http::Failure::TimedOut(_)), "{failure}");
+        // Whoever listens again long after finds what was in flight, and then the end.
+        let mut arrived = Vec::new();
+        host.deafen()[0].read_to_end(&mut arrived).await.unwrap();
+        assert!(arrived.len() <= 64 << 10, "{} bytes arrived", arrived.len());
+    });
+}

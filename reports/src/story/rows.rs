@@ -184,3 +184,148 @@ fn tone(what: &What) -> Tone {
         _ => Tone::Usual,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ironbird_agent::journal::{Entry, Level};
+    use ironbird_sim::properties::{Property, Violation};
+    use ironbird_sim::record::{Event, Record, What, WriteOutcome};
+
+    use super::rows;
+    use crate::specimens::leader_kill;
+
+    fn say(message: &str) -> What {
+        What::Agent(Entry::log(Level::Warn, "pilot", message))
+    }
+
+    fn acknowledged(id: u64) -> What {
+        What::Write {
+            id,
+            outcome: WriteOutcome::Acknowledged {
+                by: "mysql-1".to_owned(),
+            },
+        }
+    }
+
+    fn refused(id: u64) -> What {
+        What::Write {
+            id,
+            outcome: WriteOutcome::Refused {
+                why: "read-only".to_owned(),
+            },
+        }
+    }
+
+    /// The lines of a story whose events are a second apart.
+    fn told(events: Vec<(&str, What)>, violations: &[Violation]) -> Vec<String> {
+        let events = events.into_iter().zip(0..).map(|((host, what), step)| Event {
+            step,
+            at: Duration::from_secs(step),
+            host: host.to_owned(),
+            what,
+        });
+        let record = Record {
+            events: events.collect(),
+            ..leader_kill()
+        };
+        let rows = rows(&record, violations, false);
+        rows.iter()
+            .map(|row| format!("{} {}", row.host, row.text()))
+            .collect()
+    }
+
+    #[test]
+    fn a_machine_that_repeats_itself_is_told_once_whoever_speaks_in_between() {
+        let events = vec![
+            ("a", say("x")),
+            ("b", say("x")),
+            ("a", say("x")),
+            ("b", say("y")),
+            ("a", say("x")),
+        ];
+        assert_eq!(
+            told(events, &[]),
+            [
+                "a pilot warn: x (3 times until 4.000 s)",
+                "b pilot warn: x",
+                "b pilot warn: y"
+            ],
+        );
+    }
+
+    #[test]
+    fn a_round_of_complaints_is_a_repetition_too_but_not_a_long_one() {
+        let round = |words: &[&'static str]| -> Vec<_> {
+            (0..3)
+                .flat_map(|_| words.iter().map(|word| ("a", say(word))).collect::<Vec<_>>())
+                .collect()
+        };
+        assert_eq!(told(round(&["x", "y", "z"]), &[]).len(), 3);
+        assert_eq!(told(round(&["w", "x", "y", "z"]), &[]).len(), 12);
+    }
+
+    #[test]
+    fn a_fault_or_a_violation_ends_every_repetition() {
+        let fault = || What::FaultBegan {
+            fault: "kill a".to_owned(),
+        };
+        let events = vec![("a", say("x")), ("b", fault()), ("a", say("x")), ("a", say("x"))];
+        assert_eq!(
+            told(events, &[]),
+            [
+                "a pilot warn: x",
+                "b >>> kill a",
+                "a pilot warn: x (2 times until 3.000 s)"
+            ],
+        );
+        let violation = Violation {
+            property: Property::LockDelay,
+            step: 1,
+            at: Duration::from_secs(1),
+            host: "b".to_owned(),
+            detail: "taken".to_owned(),
+        };
+        assert_eq!(
+            told(
+                vec![("a", say("x")), ("a", say("x")), ("a", say("x"))],
+                &[violation]
+            ),
+            [
+                "a pilot warn: x (2 times until 1.000 s)",
+                "b !!! lock-delay: taken",
+                "a pilot warn: x"
+            ],
+        );
+    }
+
+    #[test]
+    fn writes_are_counted_up_to_the_next_that_fares_otherwise() {
+        let events = [acknowledged(1), acknowledged(2), refused(3), acknowledged(4)];
+        assert_eq!(
+            told(events.map(|event| ("c", event)).into(), &[]),
+            [
+                "c 2 writes, 1 to 2, acknowledged by mysql-1 (until 1.000 s)",
+                "c write 3 refused: read-only",
+                "c write 4 acknowledged by mysql-1",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_violation_after_the_last_event_is_told_too() {
+        let violation = Violation {
+            property: Property::ClusterConverges,
+            step: 99,
+            at: Duration::from_secs(99),
+            host: "cluster".to_owned(),
+            detail: "record ends before the deadline".to_owned(),
+        };
+        let told = told(vec![("a", say("x"))], &[violation]);
+        assert_eq!(
+            told[1],
+            "cluster !!! cluster-converges: record ends before the deadline"
+        );
+    }
+}

@@ -357,6 +357,27 @@ mod tests {
     }
 
     #[test]
+    fn a_write_whose_answer_came_late_is_lost_when_it_came() {
+        let mut script = three();
+        script
+            .committed("mysql-1", 2)
+            .received("mysql-3", 2)
+            .ended("mysql-1")
+            .at(5_000)
+            .primary_server("mysql-2");
+        let answered = script.at(6_000).acknowledged(2, "mysql-1").last_step();
+        script.at(7_000).committed("mysql-2", 3);
+        let lost = found(&script);
+        assert_eq!(lost.len(), 1);
+        assert_eq!(lost[0].step, answered);
+        assert!(
+            lost[0]
+                .detail
+                .starts_with("write 2, acknowledged by mysql-1 at 6.000 s")
+        );
+    }
+
+    #[test]
     fn an_empty_primary_that_went_back_to_a_snapshot_loses_what_came_after_it() {
         let mut script = three();
         for write in 2..10 {

@@ -216,3 +216,48 @@ fn a_role_changes_and_withdraws_what_is_advertised() {
         assert_eq!(agent.log().len(), 7, "nothing is deregistered twice");
     });
 }
+
+#[test]
+fn a_check_that_began_before_the_name_changed_does_not_register_the_new_one() {
+    /// A role whose check takes four seconds, and whose name changes in the middle of the first.
+    struct Slow(MemoryHost, Advertisement);
+    impl Hooks<MemoryHost> for Slow {
+        async fn pre_start(&self) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn health(&self) -> Result<(), HookError> {
+            self.0.sleep(s(4)).await;
+            Ok(())
+        }
+        async fn on_change(&self, _: &str, _: &[ServiceInstance]) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn pre_stop(&self) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn post_stop(&self) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn run(&self) {
+            self.0.sleep(s(12)).await;
+            self.1.advertise(Some("web-primary"));
+        }
+    }
+    fly(|host| async move {
+        let agent = machine(&host, CONFIG);
+        let config = Config::parse(CONFIG, std::path::Path::new("pilot.toml")).unwrap();
+        let advertisement = Advertisement::new(Some("web"));
+        let role = Slow(host.clone(), advertisement.clone());
+        let pilot = Pilot::new(host.clone(), config, role).with_advertisement(advertisement);
+        let flight = tokio::task::spawn_local(pilot.run());
+        host.sleep(s(19)).await;
+        assert_eq!(
+            agent.log(),
+            [
+                "18.0 register web-primary-h1 at 10.0.0.1:80 passing",
+                "18.0 passing service:web-primary-h1",
+            ]
+        );
+        flight.abort();
+    });
+}
