@@ -305,7 +305,7 @@ impl Host for MemoryHost {
         }
     }
 
-    fn listen(&self, _: SocketAddr) -> impl Future<Output = io::Result<NoListener>> + 'static {
+    fn listen(&self, _: SocketAddr) -> impl Future<Output = io::Result<NoListener>> {
         std::future::ready(Ok(NoListener))
     }
 

@@ -154,7 +154,7 @@ impl Host for LinuxHost {
         connect(address)
     }
 
-    fn listen(&self, address: SocketAddr) -> impl Future<Output = io::Result<TcpListener>> + 'static {
+    fn listen(&self, address: SocketAddr) -> impl Future<Output = io::Result<TcpListener>> {
         TcpListener::bind(address)
     }
 

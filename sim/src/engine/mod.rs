@@ -237,11 +237,12 @@ impl Engine {
     ) -> Poll<()> {
         loop {
             let now = self.now();
+            let delivered = self.deliver_due(now);
             let ran = self.run_woken();
-            if ran {
+            // Also without a machine that ran: a kernel answers much by itself.
+            if ran || delivered {
                 self.collect(now);
             }
-            let delivered = self.deliver_due(now);
             director.direct(now, self);
             if director.done() {
                 return Poll::Ready(());
@@ -337,10 +338,6 @@ impl Engine {
                     }
                 }
             }
-        }
-        if any {
-            // What arrived may have been answered by the kernel itself.
-            self.collect(now);
         }
         any
     }

@@ -7,6 +7,7 @@
 
 mod disk;
 mod host;
+mod local;
 mod process;
 
 use std::cell::{Cell, RefCell};
@@ -19,6 +20,7 @@ use ironbird_agent::host::Exit;
 
 pub use disk::Disk;
 pub use host::{SimHost, SimListener};
+pub use local::LocalListener;
 use process::ProcessState;
 pub use process::SimProcess;
 
@@ -63,6 +65,7 @@ pub struct Machine {
     processes: RefCell<BTreeMap<u32, Rc<ProcessState>>>,
     next_pid: Cell<u32>,
     locks: RefCell<BTreeSet<String>>,
+    local_sockets: RefCell<local::LocalSockets>,
     names: Rc<BTreeMap<String, String>>,
     /// How often the machine was started: each start has random streams of its own.
     boots: Cell<u32>,
@@ -88,6 +91,7 @@ impl Machine {
             processes: RefCell::default(),
             next_pid: Cell::new(1),
             locks: RefCell::default(),
+            local_sockets: RefCell::default(),
             names,
             boots: Cell::new(0),
         })

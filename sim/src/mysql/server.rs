@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::data::{self, Source, Tables, Transaction};
 use super::sql::Change;
+use super::wire::SOCKET;
 use super::{PORT, replica, session};
 use crate::machine::SimHost;
 use crate::plan::Span;
@@ -325,14 +326,17 @@ pub(super) async fn mysqld(host: SimHost, args: Vec<String>, startup: Span) -> E
     let Some(server) = Server::open(host.clone(), &args, networking) else {
         return Exit::code(1);
     };
-    let address = if networking {
-        Ipv4Addr::UNSPECIFIED
-    } else {
-        Ipv4Addr::LOCALHOST
-    };
-    let Ok(mut listener) = host.listen(SocketAddr::new(IpAddr::V4(address), PORT)).await else {
+    let Ok(mut local) = host.machine().local_listen(SOCKET) else {
         return Exit::code(1);
     };
+    let mut listener = None;
+    if networking {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT);
+        match host.listen(address).await {
+            Ok(bound) => listener = Some(bound),
+            Err(_) => return Exit::code(1),
+        }
+    }
     let _up = UpGuard(host.clone());
     server.event(MysqlEvent::Up {
         networking: server.networking,
@@ -352,16 +356,25 @@ pub(super) async fn mysqld(host: SimHost, args: Vec<String>, startup: Span) -> E
                 Signal::Hup => {}
                 Signal::Term | Signal::Int | Signal::Kill => break,
             },
-            accepted = listener.accept() => {
-                if let Ok((stream, _)) = accepted {
-                    tasks.spawn_local(session::serve(Rc::clone(&server), stream));
-                }
+            stream = local.accept() => {
+                tasks.spawn_local(session::serve(Rc::clone(&server), stream));
+            }
+            Ok((stream, _)) = accept(&mut listener) => {
+                tasks.spawn_local(session::serve(Rc::clone(&server), stream));
             }
             Some(_) = tasks.join_next() => {}
         }
     }
-    drop(listener);
+    drop((local, listener));
     tasks.shutdown().await;
     host.sleep(SHUTDOWN).await;
     Exit::code(0)
+}
+
+/// The next connection from the network, where there is one.
+async fn accept<L: Listener>(listener: &mut Option<L>) -> std::io::Result<(L::Stream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
 }

@@ -5,9 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ironbird_agent::host::Host;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use turmoil_net::shim::tokio::net::TcpStream;
-use turmoil_net::shim::tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 
 use super::data::{self, Source};
 use super::server::Server;
@@ -21,8 +19,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 type Answer = Result<Vec<String>, (u16, String)>;
 
 /// Serves one connection to its end.
-pub(super) async fn serve(server: Rc<Server>, stream: TcpStream) {
-    let (reader, mut writer) = stream.into_split();
+pub(super) async fn serve(server: Rc<Server>, stream: impl AsyncRead + AsyncWrite) {
+    let (reader, mut writer) = tokio::io::split(stream);
     let mut lines = BufReader::with_capacity(1024, reader);
     // A peer that goes away is the end of its session and nobody's error.
     converse(&server, &mut lines, &mut writer).await.ok();
@@ -30,8 +28,8 @@ pub(super) async fn serve(server: Rc<Server>, stream: TcpStream) {
 
 async fn converse(
     server: &Rc<Server>,
-    lines: &mut BufReader<OwnedReadHalf>,
-    writer: &mut OwnedWriteHalf,
+    lines: &mut (impl AsyncBufRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
 ) -> io::Result<()> {
     let mut line = String::new();
     if !next_line(lines, &mut line).await? {
@@ -54,20 +52,33 @@ async fn converse(
                 .map_err(|error: String| io::Error::new(io::ErrorKind::InvalidData, error))?;
             return dump(server, lines, writer, set).await;
         }
-        let result = execute(server, &line).await;
+        let result = execute_all(server, &line).await;
         answer(writer, &result).await?;
     }
     Ok(())
 }
 
-async fn next_line(lines: &mut BufReader<OwnedReadHalf>, line: &mut String) -> io::Result<bool> {
+/// Executes statements one after the other, up to the first that fails.
+async fn execute_all(server: &Rc<Server>, line: &str) -> Answer {
+    let mut rows = Vec::new();
+    for statement in line
+        .split(';')
+        .map(str::trim)
+        .filter(|statement| !statement.is_empty())
+    {
+        rows.extend(execute(server, statement).await?);
+    }
+    Ok(rows)
+}
+
+async fn next_line(lines: &mut (impl AsyncBufRead + Unpin), line: &mut String) -> io::Result<bool> {
     line.clear();
     let read = lines.read_line(line).await?;
     line.truncate(line.trim_end_matches('\n').len());
     Ok(read > 0)
 }
 
-async fn answer(writer: &mut OwnedWriteHalf, answer: &Answer) -> io::Result<()> {
+async fn answer(writer: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> io::Result<()> {
     let text = match answer {
         Ok(rows) => {
             let mut text = format!("OK\t{}\n", rows.len());
@@ -297,8 +308,8 @@ fn change_master(server: &Rc<Server>, options: &[(String, String)]) -> Answer {
 /// Sends everything the replica lacks, then whatever is committed, until one of the two goes away.
 async fn dump(
     server: &Rc<Server>,
-    lines: &mut BufReader<OwnedReadHalf>,
-    writer: &mut OwnedWriteHalf,
+    lines: &mut (impl AsyncBufRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
     has: GtidSet,
 ) -> io::Result<()> {
     if !has.includes(&server.state.borrow().purged) {

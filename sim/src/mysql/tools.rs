@@ -1,12 +1,11 @@
 //! The programs beside `mysqld`: the command-line client, the installer, the backup tool.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use ironbird_agent::host::{Exit, Host};
 
 use super::data::{self, Tables};
-use super::wire::{Client, PORT, QueryError};
+use super::wire::{Client, QueryError};
 use crate::machine::SimHost;
 use crate::plan::Span;
 use crate::record::{MysqlEvent, What};
@@ -24,40 +23,35 @@ fn option<'a>(args: &'a [String], name: &str) -> Option<&'a str> {
         .find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='))
 }
 
-async fn connect(host: &SimHost, args: &[String]) -> Result<Client, QueryError> {
-    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
-    let user = option(args, "--user").unwrap_or("root");
-    Client::connect(
-        host,
-        address,
-        user,
+fn login(args: &[String]) -> (&str, &str) {
+    (
+        option(args, "--user").unwrap_or("root"),
         option(args, "--password").unwrap_or_default(),
     )
-    .await
 }
 
 /// `mysql --user=U [--password=P] --execute="STATEMENT; STATEMENT"`: prints the rows of all statements.
 pub(super) async fn mysql(host: SimHost, args: Vec<String>) -> Exit {
+    let (user, password) = login(&args);
+    let statements = option(&args, "--execute").unwrap_or_default();
     let run = async {
-        let mut client = connect(&host, &args).await?;
-        let mut output = String::new();
-        for statement in option(&args, "--execute").unwrap_or_default().split(';') {
-            if statement.trim().is_empty() {
-                continue;
-            }
-            for row in client.query(statement.trim()).await? {
-                output.push_str(&row);
-                output.push('\n');
-            }
-        }
-        Ok::<_, QueryError>(output)
+        Ok::<_, QueryError>(
+            Client::local(&host, user, password)
+                .await?
+                .query(statements)
+                .await?,
+        )
     };
     match run.await {
-        Ok(output) => Exit {
-            code: Some(0),
-            stdout: output.into_bytes(),
-            ..Exit::default()
-        },
+        Ok(rows) => {
+            let mut output = rows.join("\n");
+            output.push('\n');
+            Exit {
+                code: Some(0),
+                stdout: output.into_bytes(),
+                ..Exit::default()
+            }
+        }
         Err(error) => fail(error.to_string()),
     }
 }
@@ -93,7 +87,8 @@ pub(super) async fn innobackupex(host: SimHost, args: Vec<String>, backup: Span,
         return put_base(&host, &tables, "restored").await;
     }
     let run = async {
-        let mut client = connect(&host, &args).await?;
+        let (user, password) = login(&args);
+        let mut client = Client::local(&host, user, password).await?;
         host.sleep(backup.sample(&mut random)).await;
         client.query("BACKUP").await
     };

@@ -1,7 +1,7 @@
 //! The line protocol between a server and whoever talks to it.
 //!
-//! A client sends `user TAB password`, then one statement a line. The server answers `OK TAB rows` and
-//! that many lines, or `ERR TAB code TAB text`. A replica sends `DUMP TAB set` instead of a statement; from
+//! A client sends `user TAB password`, then statements separated by semicolons, one line at a time. To each
+//! line the server answers `OK TAB rows` and that many lines, or `ERR TAB code TAB text`. A replica sends `DUMP TAB set` instead of a statement; from
 //! then on the server sends transactions and heartbeats, and the replica sends `ACK TAB gtid`.
 
 use std::io;
@@ -9,13 +9,17 @@ use std::net::SocketAddr;
 
 use ironbird_agent::host::Host;
 use thiserror::Error;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream};
 use turmoil_net::shim::tokio::net::TcpStream;
 
 use crate::machine::SimHost;
 
 /// The port a server listens on.
 pub const PORT: u16 = 3306;
+/// The socket it listens on for its own machine.
+pub(super) const SOCKET: &str = "/var/run/mysqld/mysqld.sock";
+/// What is read at once.
+const BUFFER: usize = 1024;
 
 /// Why a statement failed.
 #[derive(Debug, Error)]
@@ -34,13 +38,13 @@ pub enum QueryError {
 }
 
 /// A logged-in connection.
-pub struct Client {
-    stream: BufReader<TcpStream>,
+pub struct Client<S = TcpStream> {
+    stream: BufReader<S>,
     line: String,
 }
 
 impl Client {
-    /// Connects and logs in.
+    /// Connects over the network and logs in.
     ///
     /// # Errors
     /// When the server cannot be reached, or does not let the user in.
@@ -51,8 +55,26 @@ impl Client {
         password: &str,
     ) -> Result<Self, QueryError> {
         let stream = host.connect(address).await?;
+        Self::log_in(stream, user, password).await
+    }
+}
+
+impl Client<DuplexStream> {
+    /// Connects to the machine's own server and logs in.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub(super) async fn local(host: &SimHost, user: &str, password: &str) -> Result<Self, QueryError> {
+        let stream = host.machine().local_connect(SOCKET)?;
+        Self::log_in(stream, user, password).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    async fn log_in(stream: S, user: &str, password: &str) -> Result<Self, QueryError> {
+        let stream = BufReader::with_capacity(BUFFER, stream);
         let mut client = Self {
-            stream: BufReader::with_capacity(1024, stream),
+            stream,
             line: String::new(),
         };
         client.send(&format!("{user}\t{password}")).await?;
@@ -60,7 +82,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Runs a statement and returns its rows, columns separated by tabs.
+    /// Runs statements and returns their rows, columns separated by tabs.
     ///
     /// # Errors
     /// When the server refuses it or the connection breaks.

@@ -41,7 +41,7 @@ const CONSUL_PORT: u16 = 8500;
 const STORE_PORT: u16 = 80;
 
 /// Machines for containers beyond those the cluster and the plan need.
-const SPARE_MACHINES: usize = 2;
+const SPARE_MACHINES: usize = 1;
 /// The most machines for containers; a world that uses up all of them reuses the oldest dead one.
 const MACHINES_MAX: usize = 16;
 

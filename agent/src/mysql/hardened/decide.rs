@@ -90,6 +90,30 @@ pub struct Database {
     pub error: String,
 }
 
+impl Database {
+    /// Whether nothing but the position differs.
+    pub fn same_but_position(&self, other: &Self) -> bool {
+        let Self {
+            executed: _,
+            retrieved: _,
+            server,
+            writable,
+            source,
+            receiving,
+            connected,
+            applying,
+            error,
+        } = self;
+        *server == other.server
+            && *writable == other.writable
+            && *source == other.source
+            && *receiving == other.receiving
+            && *connected == other.connected
+            && *applying == other.applying
+            && *error == other.error
+    }
+}
+
 /// Another instance's published position.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Member {

@@ -41,6 +41,8 @@ use crate::pilot::{Advertisement, Hook, HookError, Hooks};
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// How often things are looked at again while something is to be decided.
 const TURN: Duration = Duration::from_secs(1);
+/// Pauses double this often, from half a [`TURN`] to eight of them.
+const BACK_OFF_MAX: u32 = 5;
 /// How long a primary's database has to become read-only before it is killed.
 const DEMOTE_DEADLINE: Duration = Duration::from_millis(500);
 /// How often a primary takes a new snapshot.
@@ -58,6 +60,17 @@ struct Seen {
     free_since: Option<Duration>,
     /// Whether the lock was read at all.
     known: bool,
+}
+
+/// How to rest when there is nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Everything is as it should be.
+    UntilChange,
+    /// Something is not there yet and may take its time.
+    BackOff,
+    /// Others are about to act.
+    Turn,
 }
 
 /// The built-in role of a MySQL instance.
@@ -195,7 +208,7 @@ impl<H: Host> Role<H> {
         let parsed = rows.and_then(|rows| parse_status(&rows));
         let mut local = self.local.borrow_mut();
         let news = match (&*local, &parsed) {
-            (Some(before), Ok(now)) => before != now,
+            (Some(before), Ok(now)) => !before.same_but_position(now),
             (None, Err(_)) => false,
             _ => true,
         };
@@ -233,17 +246,25 @@ impl<H: Host> Role<H> {
     /// Looks, decides and does, for as long as the database runs.
     async fn reconcile(&self) {
         let mut random = self.host.random("election");
+        let mut waited: u32 = 0;
         loop {
             let changed = self.changed.notified();
-            let turn = self.turn().await;
-            let pause = match turn {
+            let pause = match self.turn().await {
                 // Nothing to do until something changes; health checks look at the database meanwhile.
-                Ok((Action::Wait, true)) => {
+                Ok((Action::Wait, Rest::UntilChange)) => {
                     changed.await;
+                    waited = 0;
                     continue;
                 }
-                Ok((Action::Wait | Action::Acquire { .. }, _)) => TURN.mul_f64(random.random_range(0.5..1.0)),
-                Ok(_) => continue,
+                Ok((Action::Wait, Rest::BackOff)) => {
+                    waited = (waited + 1).min(BACK_OFF_MAX);
+                    TURN / 4 * 2_u32.pow(waited)
+                }
+                Ok((Action::Wait | Action::Acquire { .. }, _)) => TURN,
+                Ok(_) => {
+                    waited = 0;
+                    continue;
+                }
                 Err(error) => {
                     self.log(Level::Debug, error);
                     TURN / 2
@@ -251,17 +272,17 @@ impl<H: Host> Role<H> {
             };
             tokio::select! {
                 biased;
-                () = changed => {}
-                () = self.host.sleep(pause) => {}
+                () = changed => waited = 0,
+                () = self.host.sleep(pause.mul_f64(random.random_range(0.5..1.0))) => {}
             }
         }
     }
 
-    /// One turn: the action taken, and whether to rest until something changes.
-    async fn turn(&self) -> Result<(Action, bool), String> {
+    /// One turn: the action taken, and how to rest after none.
+    async fn turn(&self) -> Result<(Action, Rest), String> {
         let database = self.look().await.map_err(say)?;
         if !self.seen.borrow().known && !database.writable {
-            return Ok((Action::Wait, false));
+            return Ok((Action::Wait, Rest::BackOff));
         }
         let free = self.seen.borrow().lock.session.is_none();
         let members = if free && !database.writable {
@@ -273,7 +294,12 @@ impl<H: Host> Role<H> {
         match &action {
             Action::Wait => {
                 let settled = self.settle(&database);
-                return Ok((action, settled && !free && self.is_published()));
+                let rest = match (free, settled && self.is_published()) {
+                    (true, _) => Rest::Turn,
+                    (false, true) => Rest::UntilChange,
+                    (false, false) => Rest::BackOff,
+                };
+                return Ok((action, rest));
             }
             Action::Demote { why } => self.demote(why).await,
             // Whatever else it is doing, the end of the lease comes first.
@@ -285,7 +311,7 @@ impl<H: Host> Role<H> {
                 done = self.act(other, &database) => done?,
             },
         }
-        Ok((action, false))
+        Ok((action, Rest::Turn))
     }
 
     /// Says which role this is when nothing is left to be done about it; whether it has one.
