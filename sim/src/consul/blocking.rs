@@ -96,6 +96,7 @@ impl Blocked {
                 return Some(self.read.answer(consul, self.reader, &self.form, self.seen.index));
             }
         }
-        (consul.now >= self.deadline).then(|| self.read.answer(consul, self.reader, &self.form, self.seen.index))
+        (consul.now >= self.deadline)
+            .then(|| self.read.answer(consul, self.reader, &self.form, self.seen.index))
     }
 }

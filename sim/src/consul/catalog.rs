@@ -165,7 +165,11 @@ impl Catalog {
     }
 
     /// The checks of one instance, or of the node itself when `service` is empty.
-    pub(super) fn checks_of<'a>(&'a self, node: &'a str, service: &'a str) -> impl Iterator<Item = &'a Rc<Check>> {
+    pub(super) fn checks_of<'a>(
+        &'a self,
+        node: &'a str,
+        service: &'a str,
+    ) -> impl Iterator<Item = &'a Rc<Check>> {
         self.checks
             .values()
             .filter(move |check| check.node.eq_ignore_ascii_case(node) && check.service_id == service)
@@ -196,7 +200,11 @@ impl Catalog {
         };
         known.unwrap_or_else(|| {
             let tables = self.nodes_index.max(self.services_index);
-            if with_checks { tables.max(self.checks_index) } else { tables }
+            if with_checks {
+                tables.max(self.checks_index)
+            } else {
+                tables
+            }
         })
     }
 
@@ -325,15 +333,6 @@ impl Catalog {
         Some(service)
     }
 
-    /// Removes a node; what is on it is the caller's to remove first.
-    pub(super) fn remove_node(&mut self, index: u64, name: &str) -> Option<Rc<Node>> {
-        let key = fold(name);
-        let node = self.nodes.remove(&key)?;
-        self.nodes_index = index;
-        self.node_written.insert(key, index);
-        Some(node)
-    }
-
     fn write_checks_of(&mut self, index: u64, check: &Check, changed: bool) {
         if check.service_id.is_empty() {
             if changed {
@@ -349,7 +348,10 @@ impl Catalog {
     }
 
     fn write_services_of(&mut self, index: u64, node: &str) {
-        let names: Vec<_> = self.services_on(node).map(|service| fold(&service.name)).collect();
+        let names: Vec<_> = self
+            .services_on(node)
+            .map(|service| fold(&service.name))
+            .collect();
         for name in names {
             self.service_index.insert(name, index);
         }

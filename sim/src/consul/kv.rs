@@ -114,7 +114,13 @@ impl Table {
     }
 
     /// Writes an entry and returns it as it is now. A write that changes nothing leaves its index alone.
-    pub(super) fn put(&mut self, index: u64, write: Write, session: Option<Rc<str>>, lock_index: u64) -> Rc<Entry> {
+    pub(super) fn put(
+        &mut self,
+        index: u64,
+        write: Write,
+        session: Option<Rc<str>>,
+        lock_index: u64,
+    ) -> Rc<Entry> {
         let existing = self.entries.get(&*write.key);
         let mut entry = Entry {
             key: write.key,

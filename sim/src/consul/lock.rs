@@ -82,7 +82,12 @@ impl Consul {
     ///
     /// # Errors
     /// Consul's text when there is no session.
-    pub(super) fn kv_unlock(&mut self, index: u64, write: Write, session: &str) -> Result<Option<Rc<Entry>>, String> {
+    pub(super) fn kv_unlock(
+        &mut self,
+        index: u64,
+        write: Write,
+        session: &str,
+    ) -> Result<Option<Rc<Entry>>, String> {
         if session.is_empty() {
             return Err("missing session".to_owned());
         }
@@ -179,4 +184,3 @@ impl Consul {
         });
     }
 }
-

@@ -27,6 +27,8 @@ mod timers;
 mod txn;
 
 #[cfg(test)]
+mod server_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

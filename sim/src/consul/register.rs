@@ -43,7 +43,10 @@ impl Consul {
             tagged_addresses: BTreeMap::new(),
             meta: Some(meta.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
             port: self.config.server_port.into(),
-            weights: Weights { passing: 1, warning: 1 },
+            weights: Weights {
+                passing: 1,
+                warning: 1,
+            },
             enable_tag_override: false,
             create_index: 0,
             modify_index: 0,
@@ -106,7 +109,12 @@ impl Consul {
 
     /// Removes a check, and ends the sessions bound to it.
     pub(super) fn catalog_remove_check(&mut self, index: u64, node: &str, id: &str) {
-        if self.catalogs.write(self.now).remove_check(index, node, id).is_some() {
+        if self
+            .catalogs
+            .write(self.now)
+            .remove_check(index, node, id)
+            .is_some()
+        {
             self.invalidate_bound(index, node, id, "check deregistered");
             self.changed();
         }
@@ -135,7 +143,12 @@ impl Consul {
 
 fn tagged(address: IpAddr) -> BTreeMap<String, String> {
     let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
-    ["lan".to_owned(), "wan".to_owned(), format!("lan_{family}"), format!("wan_{family}")]
-        .map(|name| (name, address.to_string()))
-        .into()
+    [
+        "lan".to_owned(),
+        "wan".to_owned(),
+        format!("lan_{family}"),
+        format!("wan_{family}"),
+    ]
+    .map(|name| (name, address.to_string()))
+    .into()
 }

@@ -100,11 +100,21 @@ impl Shared {
         read(&self.0.consul.borrow())
     }
 
+    /// How many blocking queries wait.
+    pub fn waiting(&self) -> usize {
+        self.0.waiting.borrow().len()
+    }
+
     /// Changes the state at `now`, tells `observer` what that led to, and answers who waited for it.
     ///
     /// # Panics
     /// When called from within itself.
-    pub fn update<T>(&self, now: Duration, observer: &impl Observer, update: impl FnOnce(&mut Consul) -> T) -> T {
+    pub fn update<T>(
+        &self,
+        now: Duration,
+        observer: &impl Observer,
+        update: impl FnOnce(&mut Consul) -> T,
+    ) -> T {
         let mut consul = self.0.consul.borrow_mut();
         consul.advance(now);
         let result = update(&mut consul);
@@ -157,7 +167,10 @@ impl Shared {
         let number = self.0.arrived.get();
         self.0.arrived.set(number + 1);
         self.reschedule(blocked.deadline());
-        self.0.waiting.borrow_mut().insert(number, Waiting { blocked, answer });
+        self.0
+            .waiting
+            .borrow_mut()
+            .insert(number, Waiting { blocked, answer });
         (number, receiver)
     }
 }
@@ -213,7 +226,13 @@ async fn keep_time<H: Host>(host: H, shared: Shared, observer: Rc<impl Observer>
     }
 }
 
-async fn connection<H: Host>(host: H, shared: Shared, observer: Rc<impl Observer>, stream: H::Stream, client: IpAddr) {
+async fn connection<H: Host>(
+    host: H,
+    shared: Shared,
+    observer: Rc<impl Observer>,
+    stream: H::Stream,
+    client: IpAddr,
+) {
     let service = service_fn(|request| exchange(&host, &shared, &*observer, client, request));
     // How a connection ends is its client's business.
     http1::Builder::new()

@@ -37,7 +37,7 @@ pub(super) enum Behavior {
 pub(super) struct ServiceCheck {
     #[serde(rename = "ID")]
     pub(super) id: String,
-    #[serde(rename = "Namespace", skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "Namespace")]
     pub(super) namespace: String,
 }
 
@@ -83,7 +83,9 @@ impl Session {
     fn bound(&self) -> impl Iterator<Item = &str> {
         let plain = self.checks.iter().chain(&self.node_checks).flatten();
         let service = self.service_checks.iter().flatten();
-        plain.map(String::as_str).chain(service.map(|check| check.id.as_str()))
+        plain
+            .map(String::as_str)
+            .chain(service.map(|check| check.id.as_str()))
     }
 }
 
@@ -149,10 +151,14 @@ impl Consul {
         };
         let ttl = match request.ttl.as_str() {
             "" => 0,
-            text => super::duration::parse(text).map_err(|why| format!("Session TTL '{text}' invalid: {why}"))?,
+            text => {
+                super::duration::parse(text).map_err(|why| format!("Session TTL '{text}' invalid: {why}"))?
+            }
         };
         if ttl != 0 && !(TTL_MIN..=TTL_MAX).contains(&ttl) {
-            return Err(format!("Invalid Session TTL '{ttl}', must be between [10s=24h0m0s]"));
+            return Err(format!(
+                "Invalid Session TTL '{ttl}', must be between [10s=24h0m0s]"
+            ));
         }
         let id: Rc<str> = self.draw_uuid().into();
         let index = self.next_index();
@@ -207,7 +213,9 @@ impl Consul {
         };
         let id = Rc::clone(&session.id);
         self.session_arm(&id);
-        self.event(ConsulEvent::SessionRenewed { session: id.to_string() });
+        self.event(ConsulEvent::SessionRenewed {
+            session: id.to_string(),
+        });
         Ok(self.sessions.by_id.get(&id))
     }
 
@@ -245,20 +253,6 @@ impl Consul {
             .collect();
         for id in bound {
             self.invalidate(index, &id, why);
-        }
-    }
-
-    /// Ends, at `index`, every session of `node`.
-    pub(super) fn invalidate_node(&mut self, index: u64, node: &str) {
-        let bound: Vec<_> = self
-            .sessions
-            .by_id
-            .values()
-            .filter(|session| session.node.eq_ignore_ascii_case(node))
-            .map(|session| Rc::clone(&session.id))
-            .collect();
-        for id in bound {
-            self.invalidate(index, &id, "node deregistered");
         }
     }
 

@@ -61,11 +61,18 @@ impl Consul {
     ///
     /// # Errors
     /// Every operation that was refused.
-    pub(super) fn transact(&mut self, operations: &[Operation], read_only: bool) -> Result<Vec<Done>, Vec<Refusal>> {
+    pub(super) fn transact(
+        &mut self,
+        operations: &[Operation],
+        read_only: bool,
+    ) -> Result<Vec<Done>, Vec<Refusal>> {
         let mut refusals = Vec::new();
         for (number, operation) in operations.iter().enumerate() {
             if let Err(why) = self.precheck(operation) {
-                refusals.push(Refusal { operation: number, why });
+                refusals.push(Refusal {
+                    operation: number,
+                    why,
+                });
             }
         }
         if !refusals.is_empty() {
@@ -76,7 +83,10 @@ impl Consul {
         let mut done = Vec::new();
         for (number, operation) in operations.iter().enumerate() {
             if let Err(why) = self.operate(index, operation, &mut done) {
-                refusals.push(Refusal { operation: number, why });
+                refusals.push(Refusal {
+                    operation: number,
+                    why,
+                });
             }
         }
         if refusals.is_empty() {
@@ -96,7 +106,10 @@ impl Consul {
             return Err("Must provide key".to_owned());
         }
         if operation.verb == "lock" && self.lock_delay(&operation.key) {
-            return Err(format!("failed to lock key {:?} due to lock delay", operation.key));
+            return Err(format!(
+                "failed to lock key {:?} due to lock delay",
+                operation.key
+            ));
         }
         Ok(())
     }
@@ -114,7 +127,9 @@ impl Consul {
                 Err(Refused::Held) => {
                     return Err(format!("failed to lock key {key:?}, lock is already held"));
                 }
-                Err(Refused::LockDelay) => return Err(format!("failed to lock key {key:?} due to lock delay")),
+                Err(Refused::LockDelay) => {
+                    return Err(format!("failed to lock key {key:?} due to lock delay"));
+                }
             },
             "unlock" => match self.kv_unlock(index, operation.write(), &operation.session)? {
                 Some(entry) => entry,

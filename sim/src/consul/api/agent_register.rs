@@ -71,11 +71,15 @@ pub(super) fn service(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, F
         checks.insert(0, check);
     }
     for check in &checks {
-        check.validate().map_err(|why| Failure::bad(format!("Invalid check: {why}")))?;
+        check
+            .validate()
+            .map_err(|why| Failure::bad(format!("Invalid check: {why}")))?;
     }
     for check in &checks {
         if !valid_status(&check.request.status) {
-            return Err(Failure::bad("Status for checks must 'passing', 'warning', 'critical'"));
+            return Err(Failure::bad(
+                "Status for checks must 'passing', 'warning', 'critical'",
+            ));
         }
         check.refuse()?;
     }
@@ -114,7 +118,9 @@ pub(super) fn check(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fai
     if !valid_status(&check.request.status) {
         return Err(Failure::bad("Bad check status"));
     }
-    check.validate().map_err(|why| Failure::bad(format!("Invalid check: {why}")))?;
+    check
+        .validate()
+        .map_err(|why| Failure::bad(format!("Invalid check: {why}")))?;
     check.refuse()?;
     let mut request = check.into_request();
     if request.id.is_empty() {
@@ -204,8 +210,18 @@ fn check_definition(value: &Value, flavour: Flavour) -> decode::Result<Definitio
             "aliasnode" | "alias_node" | "aliasservice" | "alias_service" => {
                 check.alias |= !decode::text(value, &format!(".{name}"))?.is_empty();
             }
-            "header" | "method" | "body" | "shell" | "grpcusetls" | "tlsskipverify" | "tls_skip_verify"
-            | "proxyhttp" | "proxygrpc" | "successbeforepassing" | "failuresbeforecritical" | "token"
+            "header"
+            | "method"
+            | "body"
+            | "shell"
+            | "grpcusetls"
+            | "tlsskipverify"
+            | "tls_skip_verify"
+            | "proxyhttp"
+            | "proxygrpc"
+            | "successbeforepassing"
+            | "failuresbeforecritical"
+            | "token"
             | "namespace" => {}
             _ => return decode::unknown(name),
         }
@@ -237,7 +253,10 @@ fn service_definition(value: &Value) -> decode::Result<ServiceDefinition> {
             tagged_addresses: BTreeMap::new(),
             meta: None,
             port: 0,
-            weights: Weights { passing: 1, warning: 1 },
+            weights: Weights {
+                passing: 1,
+                warning: 1,
+            },
             enable_tag_override: false,
             create_index: 0,
             modify_index: 0,
@@ -297,7 +316,9 @@ fn addresses(value: &Value) -> decode::Result<BTreeMap<String, ServiceAddress>> 
             };
             for (field, name, value) in decode::fields(value, "structs.ServiceAddress")? {
                 match field.as_str() {
-                    "address" => address.address = decode::text(value, "ServiceAddress.TaggedAddresses.Address")?,
+                    "address" => {
+                        address.address = decode::text(value, "ServiceAddress.TaggedAddresses.Address")?
+                    }
                     "port" => address.port = decode::integer(value, "ServiceAddress.TaggedAddresses.Port")?,
                     _ => return decode::unknown(name),
                 }
@@ -308,7 +329,10 @@ fn addresses(value: &Value) -> decode::Result<BTreeMap<String, ServiceAddress>> 
 }
 
 fn weights(value: &Value) -> decode::Result<Weights> {
-    let mut weights = Weights { passing: 0, warning: 0 };
+    let mut weights = Weights {
+        passing: 0,
+        warning: 0,
+    };
     for (field, name, value) in decode::fields(value, "structs.Weights")? {
         match field.as_str() {
             "passing" => weights.passing = decode::integer(value, "Weights.Weights.Passing")?,
@@ -341,7 +365,10 @@ fn meta_pair(key: &str, value: &str) -> Result<(), String> {
     if key.is_empty() {
         return failed("Key cannot be blank");
     }
-    if !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+    if !key
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    {
         return failed("Key contains invalid characters");
     }
     if key.len() > 128 {

@@ -73,7 +73,10 @@ impl Read {
         let (index, written) = match self {
             Self::Nodes => (catalog.nodes_index(), catalog.nodes_index()),
             Self::Services => (catalog.services_index(), catalog.services_index()),
-            Self::Service { name, .. } => (catalog.index_of_service(name, false), catalog.instances_written(name)),
+            Self::Service { name, .. } => (
+                catalog.index_of_service(name, false),
+                catalog.instances_written(name),
+            ),
             Self::Node(name) => match catalog.node(name) {
                 Some(_) => (
                     catalog.nodes_index().max(catalog.services_index()),

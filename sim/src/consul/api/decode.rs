@@ -18,10 +18,14 @@ pub(super) fn parse(body: &[u8]) -> Result<Value> {
     match values.next() {
         Some(Ok(value)) => Ok(value),
         Some(Err(why)) if !why.is_eof() => {
-            let line = body.split(|byte| *byte == b'\n').nth(why.line().saturating_sub(1));
+            let line = body
+                .split(|byte| *byte == b'\n')
+                .nth(why.line().saturating_sub(1));
             let found = line.and_then(|line| line.get(why.column().saturating_sub(1)));
             let found = found.map_or(' ', |byte| char::from(*byte));
-            Err(format!("invalid character '{found}' looking for beginning of value"))
+            Err(format!(
+                "invalid character '{found}' looking for beginning of value"
+            ))
         }
         _ => Err("unexpected EOF".to_owned()),
     }
@@ -93,10 +97,19 @@ pub(super) fn boolean(value: &Value, field: &str) -> Result<bool> {
 }
 
 pub(super) fn texts(value: &Value, field: &str) -> Result<Option<Vec<String>>> {
+    texts_as(value, field, "[]string")
+}
+
+/// Texts that have a type of their own.
+pub(super) fn texts_as(value: &Value, field: &str, go_type: &str) -> Result<Option<Vec<String>>> {
     match value {
         Value::Null => Ok(None),
-        Value::Array(items) => items.iter().map(|item| text(item, field)).collect::<Result<_>>().map(Some),
-        other => mismatch(other, field, "[]string"),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| text(item, field))
+            .collect::<Result<_>>()
+            .map(Some),
+        other => mismatch(other, field, go_type),
     }
 }
 

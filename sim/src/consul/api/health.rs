@@ -74,7 +74,9 @@ pub(super) fn state(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure>
 impl Read {
     pub(super) fn seen(&self, catalog: &Catalog) -> Seen {
         let (index, written) = match self {
-            Self::Service { name, .. } => (catalog.index_of_service(name, true), catalog.health_written(name)),
+            Self::Service { name, .. } => {
+                (catalog.index_of_service(name, true), catalog.health_written(name))
+            }
             Self::Checks(name) => (catalog.checks_index(), catalog.checks_written(name)),
             Self::Node(_) | Self::State(_) => (catalog.checks_index(), catalog.checks_index()),
         };
@@ -109,7 +111,9 @@ impl Read {
             .checks()
             .map(|check| &**check)
             .filter(|check| match self {
-                Self::Checks(name) => !check.service_name.is_empty() && check.service_name.eq_ignore_ascii_case(name),
+                Self::Checks(name) => {
+                    !check.service_name.is_empty() && check.service_name.eq_ignore_ascii_case(name)
+                }
                 Self::Node(name) => check.node.eq_ignore_ascii_case(name),
                 Self::State(state) => state == "any" || check.status == *state,
                 Self::Service { .. } => false,

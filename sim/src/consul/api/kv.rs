@@ -20,7 +20,8 @@ use crate::consul::kv::{Entry, Write};
 pub(super) const SIZE_MAX: usize = 512 * 1024;
 
 /// Go does not mind bits that a last symbol has too many.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(&STANDARD_ALPHABET, PAD.with_decode_allow_trailing_bits(true));
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD_ALPHABET, PAD.with_decode_allow_trailing_bits(true));
 
 /// What of the keys is read.
 #[derive(Debug)]
@@ -62,7 +63,10 @@ fn get(call: &Call<'_>) -> Result<Outcome, Failure> {
         let separator = params.get("separator").filter(|separator| !separator.is_empty());
         Read::Keys {
             prefix: call.rest.to_owned(),
-            separator: separator.or(params.get("seperator")).unwrap_or_default().to_owned(),
+            separator: separator
+                .or(params.get("seperator"))
+                .unwrap_or_default()
+                .to_owned(),
         }
     } else if params.has("recurse") {
         Read::Tree {
@@ -217,7 +221,9 @@ impl Read {
                 kv.get(key).map_or(kv.index(), |entry| entry.modify_index),
                 kv.written_at(key),
             ),
-            Self::Tree { prefix } | Self::Keys { prefix, .. } => (kv.index_under(prefix), kv.written_under(prefix)),
+            Self::Tree { prefix } | Self::Keys { prefix, .. } => {
+                (kv.index_under(prefix), kv.written_under(prefix))
+            }
         };
         Seen {
             index,

@@ -9,7 +9,11 @@ use super::reply::Failure;
 use crate::consul::duration;
 
 /// What Go's encoder leaves as it is.
-const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// The parameters, in the order they were sent.
 #[derive(Debug, Default)]
@@ -58,7 +62,9 @@ impl<'a> Params<'a> {
         } else {
             "value out of range"
         };
-        Err(Failure::internal(format!("strconv.ParseUint: parsing {value:?}: {why}")))
+        Err(Failure::internal(format!(
+            "strconv.ParseUint: parsing {value:?}: {why}"
+        )))
     }
 
     /// # Errors
@@ -107,10 +113,12 @@ impl Form {
             stale = true;
         }
         let consistent = params.has("consistent");
-        if consistent && (stale || params.has("cached")) {
-            return Err(Failure::bad(
-                "Cannot specify ?stale with ?consistent, conflicting semantics.",
-            ));
+        for (name, given) in [("stale", stale), ("cached", params.has("cached"))] {
+            if consistent && given {
+                return Err(Failure::bad(format!(
+                    "Cannot specify ?{name} with ?consistent, conflicting semantics."
+                )));
+            }
         }
         if params.get("ns").is_some_and(|namespace| !namespace.is_empty()) {
             return Err(Failure::bad(

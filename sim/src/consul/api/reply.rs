@@ -11,7 +11,8 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter, PrettyFormatter};
 pub(in crate::consul) const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
 pub(in crate::consul) const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
 pub(in crate::consul) const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
-pub(in crate::consul) const CONSISTENCY: HeaderName = HeaderName::from_static("x-consul-effective-consistency");
+pub(in crate::consul) const CONSISTENCY: HeaderName =
+    HeaderName::from_static("x-consul-effective-consistency");
 pub(in crate::consul) const CONTENT_HASH: HeaderName = HeaderName::from_static("x-consul-contenthash");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -66,7 +67,11 @@ pub(in crate::consul) fn text(status: StatusCode, text: impl Into<Bytes>) -> Res
 }
 
 /// An answer in JSON.
-pub(in crate::consul) fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T, pretty: bool) -> Response<Bytes> {
+pub(in crate::consul) fn json<T: Serialize + ?Sized>(
+    status: StatusCode,
+    value: &T,
+    pretty: bool,
+) -> Response<Bytes> {
     let mut response = empty(status);
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     let mut body = Vec::with_capacity(128);
@@ -77,7 +82,10 @@ pub(in crate::consul) fn json<T: Serialize + ?Sized>(status: StatusCode, value: 
         body.push(b'\n');
         written
     } else {
-        value.serialize(&mut serde_json::Serializer::with_formatter(&mut body, Go(CompactFormatter)))
+        value.serialize(&mut serde_json::Serializer::with_formatter(
+            &mut body,
+            Go(CompactFormatter),
+        ))
     };
     debug_assert!(written.is_ok());
     *response.body_mut() = body.into();
@@ -115,15 +123,22 @@ pub(super) fn moved(location: &str, with_body: bool) -> Response<Bytes> {
 
 /// The answer to a method an endpoint does not take.
 pub(super) fn not_allowed(method: &str, allow: &'static str) -> Response<Bytes> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("method {method} not allowed"));
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    let mut response = text(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("method {method} not allowed"),
+    );
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
 
 /// The answer to a client that asks which methods an endpoint takes.
 pub(super) fn options(allow: &'static str) -> Response<Bytes> {
     let mut response = empty(StatusCode::OK);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
 
@@ -143,7 +158,11 @@ pub(super) fn query_headers(response: &mut Response<Bytes>, index: u64, consiste
 struct Go<F>(F);
 
 impl<F: Formatter> Formatter for Go<F> {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let special = |c: char| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
         let mut rest = fragment;
         while let Some(at) = rest.find(special) {
@@ -157,7 +176,11 @@ impl<F: Formatter> Formatter for Go<F> {
         writer.write_all(rest.as_bytes())
     }
 
-    fn write_char_escape<W: ?Sized + io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
+    fn write_char_escape<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
         match escape {
             CharEscape::Backspace => writer.write_all(b"\\u0008"),
             CharEscape::FormFeed => writer.write_all(b"\\u000c"),

@@ -63,7 +63,11 @@ pub(super) fn endpoint(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, 
     let outcome = consul.transact(&operations, read_only);
     let (status, results, errors) = match &outcome {
         Ok(done) => (StatusCode::OK, Some(done.iter().map(shown).collect()), None),
-        Err(refusals) => (StatusCode::CONFLICT, None, Some(refusals.iter().map(error).collect())),
+        Err(refusals) => (
+            StatusCode::CONFLICT,
+            None,
+            Some(refusals.iter().map(error).collect()),
+        ),
     };
     let answer = Answer {
         results,
