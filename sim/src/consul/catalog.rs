@@ -333,15 +333,6 @@ impl Catalog {
         Some(service)
     }
 
-    /// Removes a node; what is on it is the caller's to remove first.
-    pub(super) fn remove_node(&mut self, index: u64, name: &str) -> Option<Rc<Node>> {
-        let key = fold(name);
-        let node = self.nodes.remove(&key)?;
-        self.nodes_index = index;
-        self.node_written.insert(key, index);
-        Some(node)
-    }
-
     fn write_checks_of(&mut self, index: u64, check: &Check, changed: bool) {
         if check.service_id.is_empty() {
             if changed {

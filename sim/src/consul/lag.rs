@@ -2,7 +2,8 @@
 //!
 //! While anybody lags, every version of the catalog is kept with the time it stopped being the newest,
 //! and a lagging reader is shown the version that was the newest its delay ago. It is never shown one
-//! older than what it could have seen when its lag began. While nobody lags nothing is kept, and a write
+//! older than what it could have seen when its lag began, to the instant: a write at the very time a lag
+//! begins is shown. While nobody lags nothing is kept, and a write
 //! changes the one version in place.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -8,7 +8,7 @@
 //! started with `-server -bootstrap`: statuses, headers, bodies and error texts. `tests/consul_parity.rs`
 //! plays the same requests to both. What it does not know it refuses; it never pretends.
 //!
-//! The rule a change must keep: whatever changes state takes one raft index from [`Consul::next_index`],
+//! The rule a change must keep: whatever changes state takes one raft index from `next_index`,
 //! and everything that happens because of it (a check turns critical, its sessions end, their locks are
 //! released) happens at that same index.
 
@@ -26,6 +26,8 @@ mod session;
 mod timers;
 mod txn;
 
+#[cfg(test)]
+mod server_tests;
 #[cfg(test)]
 mod tests;
 

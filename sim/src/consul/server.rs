@@ -100,6 +100,11 @@ impl Shared {
         read(&self.0.consul.borrow())
     }
 
+    /// How many blocking queries wait.
+    pub fn waiting(&self) -> usize {
+        self.0.waiting.borrow().len()
+    }
+
     /// Changes the state at `now`, tells `observer` what that led to, and answers who waited for it.
     ///
     /// # Panics

@@ -37,7 +37,7 @@ pub(super) enum Behavior {
 pub(super) struct ServiceCheck {
     #[serde(rename = "ID")]
     pub(super) id: String,
-    #[serde(rename = "Namespace", skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "Namespace")]
     pub(super) namespace: String,
 }
 
@@ -253,20 +253,6 @@ impl Consul {
             .collect();
         for id in bound {
             self.invalidate(index, &id, why);
-        }
-    }
-
-    /// Ends, at `index`, every session of `node`.
-    pub(super) fn invalidate_node(&mut self, index: u64, node: &str) {
-        let bound: Vec<_> = self
-            .sessions
-            .by_id
-            .values()
-            .filter(|session| session.node.eq_ignore_ascii_case(node))
-            .map(|session| Rc::clone(&session.id))
-            .collect();
-        for id in bound {
-            self.invalidate(index, &id, "node deregistered");
         }
     }
 

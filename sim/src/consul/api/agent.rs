@@ -1,6 +1,7 @@
 //! `/v1/agent/`: the agent's own view, reports on its checks, and deregistration.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::HeaderValue;
@@ -105,13 +106,30 @@ pub(super) fn members(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, F
     Ok(call.json(&[member(consul)]))
 }
 
-fn member(consul: &Consul) -> serde_json::Value {
+/// The server, as gossip knows it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Member<'a> {
+    name: &'a str,
+    addr: IpAddr,
+    port: u16,
+    tags: serde_json::Value,
+    status: u8,
+    protocol_min: u8,
+    protocol_max: u8,
+    protocol_cur: u8,
+    delegate_min: u8,
+    delegate_max: u8,
+    delegate_cur: u8,
+}
+
+fn member(consul: &Consul) -> Member<'_> {
     let config = &consul.config;
-    json!({
-        "Name": config.node,
-        "Addr": config.address,
-        "Port": config.serf_port,
-        "Tags": {
+    Member {
+        name: &config.node,
+        addr: config.address,
+        port: config.serf_port,
+        tags: json!({
             "acls": "0",
             "bootstrap": "1",
             "build": format!("{VERSION}:"),
@@ -125,15 +143,15 @@ fn member(consul: &Consul) -> serde_json::Value {
             "vsn": "2",
             "vsn_max": "3",
             "vsn_min": "2",
-        },
-        "Status": 1,
-        "ProtocolMin": 1,
-        "ProtocolMax": 5,
-        "ProtocolCur": 2,
-        "DelegateMin": 2,
-        "DelegateMax": 5,
-        "DelegateCur": 4,
-    })
+        }),
+        status: 1,
+        protocol_min: 1,
+        protocol_max: 5,
+        protocol_cur: 2,
+        delegate_min: 2,
+        delegate_max: 5,
+        delegate_cur: 4,
+    }
 }
 
 pub(super) fn services(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {

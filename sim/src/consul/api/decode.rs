@@ -97,6 +97,11 @@ pub(super) fn boolean(value: &Value, field: &str) -> Result<bool> {
 }
 
 pub(super) fn texts(value: &Value, field: &str) -> Result<Option<Vec<String>>> {
+    texts_as(value, field, "[]string")
+}
+
+/// Texts that have a type of their own.
+pub(super) fn texts_as(value: &Value, field: &str, go_type: &str) -> Result<Option<Vec<String>>> {
     match value {
         Value::Null => Ok(None),
         Value::Array(items) => items
@@ -104,7 +109,7 @@ pub(super) fn texts(value: &Value, field: &str) -> Result<Option<Vec<String>>> {
             .map(|item| text(item, field))
             .collect::<Result<_>>()
             .map(Some),
-        other => mismatch(other, field, "[]string"),
+        other => mismatch(other, field, go_type),
     }
 }
 

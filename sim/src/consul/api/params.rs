@@ -113,10 +113,12 @@ impl Form {
             stale = true;
         }
         let consistent = params.has("consistent");
-        if consistent && (stale || params.has("cached")) {
-            return Err(Failure::bad(
-                "Cannot specify ?stale with ?consistent, conflicting semantics.",
-            ));
+        for (name, given) in [("stale", stale), ("cached", params.has("cached"))] {
+            if consistent && given {
+                return Err(Failure::bad(format!(
+                    "Cannot specify ?{name} with ?consistent, conflicting semantics."
+                )));
+            }
         }
         if params.get("ns").is_some_and(|namespace| !namespace.is_empty()) {
             return Err(Failure::bad(

@@ -16,6 +16,7 @@ use crate::consul::session::{Request, ServiceCheck};
 const LOCK_DELAY_DEFAULT: i64 = 15_000_000_000;
 /// A number below this is of seconds, and of nanoseconds from it on.
 const LOCK_DELAY_SECONDS_BELOW: i64 = 1000;
+const CHECK_IDS: &str = "[]types.CheckID";
 const GO_TYPE: &str = "struct { LockDelay interface {}; *structs.Alias }";
 
 /// Which sessions are read.
@@ -44,13 +45,14 @@ pub(super) fn create(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fa
         ttl: String::new(),
         node_checks: Some(vec![SERF_HEALTH.to_owned()]),
         service_checks: None,
-        checks: None,
+        checks: Some(vec![SERF_HEALTH.to_owned()]),
     };
     if !call.body.is_empty() {
         decode::parse(call.body)
             .and_then(|body| read(&body, &mut request))
             .map_err(|why| Failure::bad(format!("Request decode failed: {why}")))?;
     }
+    reconcile(&mut request);
     let id = consul.session_create(request).map_err(Failure::internal)?;
     Ok(call.json(&Created { id: &id }))
 }
@@ -65,15 +67,23 @@ fn read(body: &Value, request: &mut Request) -> decode::Result<()> {
             "ttl" => request.ttl = decode::text(value, ".TTL")?,
             "nodechecks" => request.node_checks = decode::texts(value, ".NodeChecks")?,
             "servicechecks" => request.service_checks = service_checks(value)?,
-            "checks" => match decode::texts(value, ".Checks")? {
-                Some(checks) if !checks.is_empty() => request.checks = Some(checks),
-                // No checks at all, not even the one that is there by default.
-                _ => request.node_checks = Some(Vec::new()),
-            },
+            "checks" => request.checks = decode::texts_as(value, ".Checks", CHECK_IDS)?,
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Checks are named in an old field or in the one that replaced it: emptying either empties both, and the
+/// default in the old one is no more than that.
+fn reconcile(request: &mut Request) {
+    let given = request.checks.as_deref().unwrap_or_default();
+    if given.is_empty() {
+        request.node_checks = Some(Vec::new());
+        request.checks = None;
+    } else if request.node_checks.as_ref().is_none_or(Vec::is_empty) || given == [SERF_HEALTH] {
+        request.checks = None;
+    }
 }
 
 fn lock_delay(value: &Value) -> decode::Result<i64> {
