@@ -1,7 +1,7 @@
 //! The pilot: an agent that runs as the first process of a container, starts one service, registers it
 //! in Consul, keeps its health known, watches what it depends on, and gives the service its role.
 //!
-//! Everything the agent asks of a machine goes through [`host::Host`]. `linux::LinuxHost` is the real
+//! Everything the agent asks of a machine goes through [`host::Host`]. [`linux::LinuxHost`] is the real
 //! one; a simulation brings its own, and the same lines run on both.
 //!
 //! The rule a change must keep: nothing in this crate reads a clock, a file, a socket, a signal or a
@@ -13,6 +13,7 @@ pub mod consul;
 pub mod duration;
 pub mod host;
 pub mod journal;
+pub mod linux;
 #[cfg(test)]
 mod memory;
 pub mod mysql;

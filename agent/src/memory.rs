@@ -74,6 +74,7 @@ struct State {
     files: RefCell<BTreeMap<PathBuf, Vec<u8>>>,
     journal: RefCell<Vec<String>>,
     connections: Cell<usize>,
+    deaf: RefCell<Option<Vec<DuplexStream>>>,
 }
 
 struct Running {
@@ -98,6 +99,7 @@ impl MemoryHost {
             files: RefCell::default(),
             journal: RefCell::default(),
             connections: Cell::default(),
+            deaf: RefCell::default(),
         }))
     }
 
@@ -127,6 +129,11 @@ impl MemoryHost {
             .files
             .borrow_mut()
             .insert(path.into(), content.as_bytes().to_vec());
+    }
+
+    /// From now on nobody reads from a new connection. Answers the far ends of those there were.
+    pub(crate) fn deafen(&self) -> Vec<DuplexStream> {
+        self.0.deaf.replace(Some(Vec::new())).unwrap_or_default()
     }
 
     /// How many connections were opened.
@@ -205,6 +212,11 @@ impl Process for MemoryProcess {
     fn signal(&self, signal: Signal) {
         self.running.signal(signal);
     }
+
+    fn detach(self) {
+        // It stays in the table of running ones, and nothing kills it there.
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for MemoryProcess {
@@ -266,6 +278,10 @@ impl Host for MemoryHost {
             };
             host.0.connections.set(host.0.connections.get() + 1);
             let (near, far) = tokio::io::duplex(64 << 10);
+            if let Some(deaf) = host.0.deaf.borrow_mut().as_mut() {
+                deaf.push(far);
+                return Ok(near);
+            }
             tokio::task::spawn_local(async move {
                 let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
                     let server = Rc::clone(&server);

@@ -30,6 +30,10 @@ const CASES: &[(&str, &str)] = &[
         "[variant.calm]\nexpect = \"pass\"\ncluster = { session-tll = \"60s\" }\n",
     ),
     (
+        "an unknown field that a variant writes over",
+        "[cluster]\nwings = 2\n[variant.calm]\nexpect = \"pass\"\ncluster = { wings = 3 }\n",
+    ),
+    (
         "an unknown table in a variant",
         "[variant.calm]\nexpected = \"pass\"\n",
     ),

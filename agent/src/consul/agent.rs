@@ -71,9 +71,11 @@ impl CheckSpec {
         }
     }
 
+    /// The body for a check in a service's registration.
     fn body(&self) -> CheckBody<'_> {
         CheckBody {
-            id: self.id.as_deref(),
+            id: None,
+            check_id: self.id.as_deref(),
             name: self.name.as_deref(),
             service_id: self.service_id.as_deref(),
             ttl: go_duration(self.ttl).into_owned(),
@@ -86,11 +88,14 @@ impl CheckSpec {
     }
 }
 
+/// A check; its id has one name where it is registered by itself and another one inside a service.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct CheckBody<'a> {
-    #[serde(rename = "CheckID", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "ID", skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
+    #[serde(rename = "CheckID", skip_serializing_if = "Option::is_none")]
+    check_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     #[serde(rename = "ServiceID", skip_serializing_if = "Option::is_none")]
@@ -103,6 +108,14 @@ struct CheckBody<'a> {
     notes: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     deregister_critical_service_after: Option<String>,
+}
+
+impl CheckBody<'_> {
+    /// The same check, registered by itself.
+    fn by_itself(mut self) -> Self {
+        self.id = self.check_id.take();
+        self
+    }
 }
 
 /// A service to register.
@@ -228,7 +241,10 @@ impl<H: Host> Agent<'_, H> {
     /// When there is no usable answer; see [`super::Error::outcome_unknown`].
     pub async fn register_check(&self, check: &CheckSpec) -> Result<()> {
         self.0
-            .put(Path::new("/v1/agent/check/register", ""), &check.body())
+            .put(
+                Path::new("/v1/agent/check/register", ""),
+                &check.body().by_itself(),
+            )
             .await?
             .ok()
             .map(drop)
@@ -327,8 +343,8 @@ mod tests {
         check.name = Some("n".into());
         check.service_id = Some("s".into());
         assert_eq!(
-            serde_json::to_string(&check.body()).unwrap(),
-            r#"{"CheckID":"c","Name":"n","ServiceID":"s","TTL":"1500ms"}"#
+            serde_json::to_string(&check.body().by_itself()).unwrap(),
+            r#"{"ID":"c","Name":"n","ServiceID":"s","TTL":"1500ms"}"#
         );
     }
 

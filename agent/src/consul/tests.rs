@@ -240,3 +240,58 @@ fn an_index_that_went_back_starts_afresh_and_none_never_spins() {
         assert_eq!(indexed.next_index(previous), next, "{answered} after {previous}");
     }
 }
+
+#[test]
+fn a_machine_that_loses_power_takes_its_connections_with_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let local = tokio::task::LocalSet::new();
+    // One request done and its connection idle, one under way, and the client held outside.
+    let client = local.block_on(&runtime, async {
+        let host = MemoryHost::new();
+        host.serve(|_, path, _| async move {
+            if path == "/slow" {
+                std::future::pending::<()>().await;
+            }
+            answer(200, "")
+        });
+        let client = http::Client::new(host.clone());
+        let done = client
+            .request(address(), Method::GET, "/", "", REQUEST_TIMEOUT)
+            .await
+            .unwrap();
+        assert!(done.is_success());
+        let slow = client.clone();
+        tokio::task::spawn_local(async move {
+            slow.request(address(), Method::GET, "/slow", "", REQUEST_TIMEOUT)
+                .await
+        });
+        host.sleep(Duration::from_secs(1)).await;
+        client
+    });
+    drop(local);
+    drop(client);
+}
+
+#[test]
+fn a_request_that_timed_out_sends_nothing_more() {
+    use tokio::io::AsyncReadExt as _;
+    fly(|host| async move {
+        host.serve(|_, _, _| async { answer(200, "true") });
+        host.deafen();
+        let client = http::Client::new(host.clone());
+        let large = vec![b'x'; 1 << 20];
+        let failure = client
+            .request(address(), Method::PUT, "/backup", large, REQUEST_TIMEOUT)
+            .await
+            .unwrap_err();
+        assert!(matches!(failure, http::Failure::TimedOut(_)), "{failure}");
+        // Whoever listens again long after finds what was in flight, and then the end.
+        let mut arrived = Vec::new();
+        host.deafen()[0].read_to_end(&mut arrived).await.unwrap();
+        assert!(arrived.len() <= 64 << 10, "{} bytes arrived", arrived.len());
+    });
+}

@@ -108,10 +108,13 @@ impl<H: Host, K: Hooks<H>> Watch<H, K> {
                     true
                 }
                 Ok(mut answer) => {
+                    // Something between here and Consul keeps the index to itself: without it nothing
+                    // blocks, and only a pause keeps this from spinning.
+                    let unblocked = answer.index == 0;
                     index = answer.next_index(index);
                     let state = state_of(&mut answer.value);
                     if self.remembered().as_ref() == Some(&state) {
-                        false
+                        unblocked
                     } else if self.handle(&answer.value).await {
                         self.remember(state);
                         false

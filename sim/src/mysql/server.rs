@@ -337,10 +337,10 @@ pub(super) async fn mysqld(host: SimHost, args: Vec<String>, startup: Span) -> E
     server.event(MysqlEvent::Up {
         networking: server.networking,
     });
+    server.tell_replication();
     server.event(MysqlEvent::Writable {
         writable: !server.state.borrow().super_read_only,
     });
-    server.tell_replication();
     server.apply();
 
     let mut tasks = JoinSet::new();

@@ -96,14 +96,17 @@ impl Director {
         for number in 0..plan.faults.len() {
             director.at(plan.faults[number].at.from, Step::Begin(number));
         }
-        let last_fault = plan
+        // What an operator does by hand comes after the verdict; the run shows what it leads to.
+        let by_hand = plan
             .faults
             .iter()
-            .map(|fault| fault.at.from)
+            .filter(|fault| fault.kind == FaultKind::Remove)
+            .map(|fault| fault.at.to);
+        let last = by_hand
+            .chain([quiet_at(&director.cluster.spec, plan)])
             .max()
             .unwrap_or_default();
-        let verdict = quiet_at(&director.cluster.spec, plan) + recovery_bound(&director.cluster.spec);
-        director.at(verdict.max(last_fault) + TAIL, Step::Finish);
+        director.at(last + recovery_bound(&director.cluster.spec) + TAIL, Step::Finish);
         director
     }
 

@@ -261,7 +261,7 @@ impl<H: Host> Role<H> {
     async fn turn(&self) -> Result<(Action, bool), String> {
         let database = self.look().await.map_err(say)?;
         if !self.seen.borrow().known && !database.writable {
-            return Ok((Action::Wait, true));
+            return Ok((Action::Wait, false));
         }
         let free = self.seen.borrow().lock.session.is_none();
         let members = if free && !database.writable {
@@ -272,8 +272,8 @@ impl<H: Host> Role<H> {
         let action = decide(&self.view(database.clone(), members));
         match &action {
             Action::Wait => {
-                self.settle(&database);
-                return Ok((action, !free && self.is_published()));
+                let settled = self.settle(&database);
+                return Ok((action, settled && !free && self.is_published()));
             }
             Action::Demote { why } => self.demote(why).await,
             // Whatever else it is doing, the end of the lease comes first.
@@ -288,13 +288,16 @@ impl<H: Host> Role<H> {
         Ok((action, false))
     }
 
-    /// Says which role this is when nothing is left to be done about it.
-    fn settle(&self, database: &decide::Database) {
+    /// Says which role this is when nothing is left to be done about it; whether it has one.
+    fn settle(&self, database: &decide::Database) -> bool {
         if database.writable {
             self.become_role("primary", "holds the lock");
         } else if database.connected && database.applying {
             self.become_role("replica", "replicates");
+        } else {
+            return false;
         }
+        true
     }
 
     fn is_published(&self) -> bool {

@@ -1,0 +1,263 @@
+//! Health, registration and what a role advertises.
+
+use super::*;
+use crate::consul::ServiceInstance;
+
+#[test]
+fn a_failed_check_is_reported_at_once_or_left_to_the_ttl() {
+    for (report, expected) in [
+        (
+            true,
+            vec!["22.0 critical service:web-h1", "32.0 critical service:web-h1"],
+        ),
+        (false, vec![]),
+    ] {
+        fly(|host| async move {
+            let config = CONFIG.replace("port = 80", &format!("port = 80\nreport-failure = {report}"));
+            let agent = machine(&host, &config);
+            let flight = take_off(&host, &config);
+            host.sleep(s(15)).await;
+            host.program("health", Script::ends(s(1), 1));
+            host.sleep(s(20)).await;
+            assert_eq!(agent.log()[2..], expected);
+            host.program("health", Script::ends(s(1), 0));
+            host.sleep(s(10)).await;
+            assert_eq!(agent.checks(), ["service:web-h1 passing"]);
+            let health: Vec<String> = host
+                .journal_lines()
+                .into_iter()
+                .filter(|line| line.contains("health"))
+                .collect();
+            assert_eq!(
+                health,
+                [
+                    "12.0 web is healthy",
+                    "22.0 health failed: exit code 1",
+                    "22.0 web is not healthy",
+                    "32.0 health failed: exit code 1",
+                    "42.0 web is healthy",
+                ]
+            );
+            flight.abort();
+        });
+    }
+}
+
+#[test]
+fn a_check_that_never_passed_registers_nothing_and_one_that_hangs_is_killed() {
+    fly(|host| async move {
+        let agent = machine(&host, CONFIG);
+        host.program("health", Script::serves());
+        let flight = take_off(&host, CONFIG);
+        host.sleep(s(30)).await;
+        assert!(agent.log().is_empty());
+        let journal = host.journal_lines();
+        assert!(
+            journal.contains(&"16.0 health failed: killed after 5s".to_owned()),
+            "{journal:?}"
+        );
+        assert_eq!(
+            journal
+                .iter()
+                .filter(|line| line.contains("health killed by drop"))
+                .count(),
+            2
+        );
+        flight.abort();
+    });
+}
+
+#[test]
+fn a_consul_that_forgot_the_service_is_told_again() {
+    fly(|host| async move {
+        let agent = machine(&host, CONFIG);
+        let flight = take_off(&host, CONFIG);
+        host.sleep(s(15)).await;
+        agent.0.checks.borrow_mut().clear();
+        host.sleep(s(10)).await;
+        assert_eq!(agent.checks(), ["service:web-h1 passing"]);
+        assert_eq!(
+            agent.log()[2..],
+            [
+                "22.0 unknown service:web-h1",
+                "22.0 register web-h1 at 10.0.0.1:80 passing",
+                "22.0 passing service:web-h1",
+            ]
+        );
+        flight.abort();
+    });
+}
+
+#[test]
+fn a_check_left_critical_by_an_earlier_life_is_passed() {
+    fly(|host| async move {
+        let agent = machine(&host, CONFIG);
+        agent
+            .0
+            .checks
+            .borrow_mut()
+            .insert("service:web-h1".into(), "critical".into());
+        let flight = take_off(&host, CONFIG);
+        host.sleep(s(15)).await;
+        assert_eq!(agent.checks(), ["service:web-h1 passing"]);
+        flight.abort();
+    });
+}
+
+#[test]
+fn sighup_with_a_new_name_moves_the_registration_and_leaves_main_alone() {
+    fly(|host| async move {
+        let agent = machine(&host, CONFIG);
+        let flight = take_off(&host, CONFIG);
+        host.sleep(s(15)).await;
+        host.file("pilot.toml", &CONFIG.replace("\"web\"", "\"shop\""));
+        host.send(Signal::Hup);
+        host.sleep(s(5)).await;
+        assert_eq!(
+            agent.log()[2..],
+            [
+                "15.0 deregister web-h1",
+                "16.0 register shop-h1 at 10.0.0.1:80 passing",
+                "16.0 passing service:shop-h1",
+            ]
+        );
+        assert_eq!(host.running(), ["main"]);
+
+        host.file("pilot.toml", &CONFIG.replace("port", "prot"));
+        host.send(Signal::Hup);
+        host.sleep(s(10)).await;
+        let journal = host.journal_lines();
+        assert!(
+            journal.iter().any(|line| line.contains("did you mean `port`?")),
+            "{journal:?}"
+        );
+        assert_eq!(agent.checks(), ["service:shop-h1 passing"]);
+        let started = journal
+            .iter()
+            .filter(|line| line.contains("main process started"));
+        assert_eq!(started.count(), 1);
+        flight.abort();
+    });
+}
+
+#[test]
+fn a_registration_that_was_never_answered_is_taken_out_all_the_same() {
+    fly(|host| async move {
+        let agent = machine(&host, CONFIG);
+        let flight = take_off(&host, CONFIG);
+        host.sleep(s(5)).await;
+        agent.0.hangs.set(true);
+        host.sleep(s(10)).await;
+        agent.0.hangs.set(false);
+        host.send(Signal::Term);
+        assert_eq!(flight.await.unwrap(), 0);
+        assert_eq!(agent.log(), ["15.0 deregister web-h1"]);
+    });
+}
+
+/// A role that takes another name ten seconds after its main process started, and none at forty.
+struct Role {
+    host: MemoryHost,
+    advertisement: Advertisement,
+}
+
+impl Hooks<MemoryHost> for Role {
+    async fn pre_start(&self) -> Result<(), HookError> {
+        Ok(())
+    }
+    async fn health(&self) -> Result<(), HookError> {
+        self.host.sleep(s(1)).await;
+        Ok(())
+    }
+    async fn on_change(&self, _: &str, _: &[ServiceInstance]) -> Result<(), HookError> {
+        Ok(())
+    }
+    async fn pre_stop(&self) -> Result<(), HookError> {
+        Ok(())
+    }
+    async fn post_stop(&self) -> Result<(), HookError> {
+        Ok(())
+    }
+    async fn run(&self) {
+        self.host.sleep(s(15)).await;
+        self.advertisement.advertise(Some("web-primary"));
+        self.host.sleep(s(15)).await;
+        self.advertisement.advertise(None);
+    }
+}
+
+#[test]
+fn a_role_changes_and_withdraws_what_is_advertised() {
+    fly(|host| async move {
+        let agent = machine(&host, CONFIG);
+        let config = Config::parse(CONFIG, std::path::Path::new("pilot.toml")).unwrap();
+        let advertisement = Advertisement::new(Some("web"));
+        let role = Role {
+            host: host.clone(),
+            advertisement: advertisement.clone(),
+        };
+        let pilot = Pilot::new(host.clone(), config, role).with_advertisement(advertisement);
+        let flight = tokio::task::spawn_local(pilot.run());
+        host.sleep(s(60)).await;
+        assert_eq!(
+            agent.log(),
+            [
+                "11.0 register web-h1 at 10.0.0.1:80 passing",
+                "11.0 passing service:web-h1",
+                "15.0 deregister web-h1",
+                "16.0 register web-primary-h1 at 10.0.0.1:80 passing",
+                "16.0 passing service:web-primary-h1",
+                "21.0 passing service:web-primary-h1",
+                "30.0 deregister web-primary-h1",
+            ]
+        );
+        host.send(Signal::Term);
+        assert_eq!(flight.await.unwrap(), 0);
+        assert_eq!(agent.log().len(), 7, "nothing is deregistered twice");
+    });
+}
+
+#[test]
+fn a_check_that_began_before_the_name_changed_does_not_register_the_new_one() {
+    /// A role whose check takes four seconds, and whose name changes in the middle of the first.
+    struct Slow(MemoryHost, Advertisement);
+    impl Hooks<MemoryHost> for Slow {
+        async fn pre_start(&self) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn health(&self) -> Result<(), HookError> {
+            self.0.sleep(s(4)).await;
+            Ok(())
+        }
+        async fn on_change(&self, _: &str, _: &[ServiceInstance]) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn pre_stop(&self) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn post_stop(&self) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn run(&self) {
+            self.0.sleep(s(12)).await;
+            self.1.advertise(Some("web-primary"));
+        }
+    }
+    fly(|host| async move {
+        let agent = machine(&host, CONFIG);
+        let config = Config::parse(CONFIG, std::path::Path::new("pilot.toml")).unwrap();
+        let advertisement = Advertisement::new(Some("web"));
+        let role = Slow(host.clone(), advertisement.clone());
+        let pilot = Pilot::new(host.clone(), config, role).with_advertisement(advertisement);
+        let flight = tokio::task::spawn_local(pilot.run());
+        host.sleep(s(19)).await;
+        assert_eq!(
+            agent.log(),
+            [
+                "18.0 register web-primary-h1 at 10.0.0.1:80 passing",
+                "18.0 passing service:web-primary-h1",
+            ]
+        );
+        flight.abort();
+    });
+}
