@@ -121,7 +121,7 @@ fn row(event: &Event, trace: bool) -> Row {
             match outcome {
                 WriteOutcome::Acknowledged { by } => Some(format!("acknowledged by {}", plain(by))),
                 WriteOutcome::Refused { why } => Some(format!("refused: {}", plain(why))),
-                WriteOutcome::Unknown { .. } => None,
+                WriteOutcome::Unknown { why } => Some(format!("without an answer: {}", plain(why))),
             },
             Some((*id, *id)),
         ),

@@ -10,6 +10,8 @@ use std::time::Duration;
 use ironbird_sim::plan::{Fault, FaultKind, Lasting};
 use ironbird_sim::record::{ConsulEvent, MysqlEvent, What, WriteOutcome};
 
+use serde_json::Value;
+
 use crate::text::{count, length, moment, plain};
 
 /// `what` in a sentence that is safe to print.
@@ -63,12 +65,10 @@ fn consul(event: &ConsulEvent) -> String {
             "expired" | "destroyed" => format!("session {session} {why}"),
             _ => format!("session {session} is gone: {why}"),
         },
-        ConsulEvent::LockAcquired { key, session, value } if value.is_empty() => {
-            format!("lock {key} taken by session {session}")
-        }
-        ConsulEvent::LockAcquired { key, session, value } => {
-            format!("lock {key} taken by {value} (session {session})")
-        }
+        ConsulEvent::LockAcquired { key, session, value } => match holder(value) {
+            Some(holder) => format!("lock {key} taken by {holder} (session {session})"),
+            None => format!("lock {key} taken by session {session}"),
+        },
         ConsulEvent::LockReleased {
             key,
             session,
@@ -101,6 +101,14 @@ fn consul(event: &ConsulEvent) -> String {
             id if check.ends_with(id) => format!("service {service} is {status}"),
             _ => format!("service {service} is {status} (check {check})"),
         },
+    }
+}
+
+/// Who a lock's value says holds it: a plain text is a name, an object may have one as `holder`.
+fn holder(value: &str) -> Option<String> {
+    match serde_json::from_str(value) {
+        Ok(Value::Object(object)) => object.get("holder")?.as_str().map(str::to_owned),
+        _ => Some(value.to_owned()).filter(|name| !name.is_empty()),
     }
 }
 
@@ -174,4 +182,33 @@ pub(super) fn planned(fault: &Fault) -> String {
         Lasting::Forever => words += ", for ever",
     }
     plain(&words)
+}
+
+#[cfg(test)]
+mod tests {
+    use ironbird_sim::record::{ConsulEvent, What};
+
+    use super::words;
+
+    #[test]
+    fn a_lock_is_taken_by_whoever_its_value_names() {
+        let cases = [
+            ("mysql-1", "lock k taken by mysql-1 (session s)"),
+            (
+                r#"{"holder":"mysql-1","term":3}"#,
+                "lock k taken by mysql-1 (session s)",
+            ),
+            (r#"{"executed":{}}"#, "lock k taken by session s"),
+            ("", "lock k taken by session s"),
+            ("{not json", "lock k taken by {not json (session s)"),
+        ];
+        for (value, told) in cases {
+            let what = What::Consul(ConsulEvent::LockAcquired {
+                key: "k".to_owned(),
+                session: "s".to_owned(),
+                value: value.to_owned(),
+            });
+            assert_eq!(words(&what), told);
+        }
+    }
 }

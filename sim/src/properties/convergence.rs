@@ -20,11 +20,8 @@
 use std::time::Duration;
 
 use super::state::State;
-use super::{CLUSTER, Property, Violation, moment};
+use super::{CLUSTER, PRIMARY, Property, Violation, moment};
 use crate::record::{Event, Header};
-
-/// The name a primary is in the catalog under.
-const PRIMARY: &str = "mysql-primary";
 
 /// The name a replica is in the catalog under.
 const REPLICA: &str = "mysql";

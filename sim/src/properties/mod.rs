@@ -32,6 +32,9 @@ use crate::record::{Event, Record};
 /// The machine a violation is put down to when it is nobody's in particular.
 pub const CLUSTER: &str = "cluster";
 
+/// The name a primary is in the catalog under.
+const PRIMARY: &str = "mysql-primary";
+
 /// The machine Consul runs on.
 const CONSUL: &str = "consul";
 

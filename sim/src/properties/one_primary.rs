@@ -2,7 +2,9 @@
 //!
 //! An instance counts while its `mysqld` is up and reachable from other machines, takes writes, and
 //! neither receives nor applies. It does not matter whether anybody can reach it at that moment, or whether
-//! it stands still: a primary behind a cut link goes on taking the writes of the clients on its side.
+//! it stands still: a primary behind a cut link goes on taking the writes of the clients on its side. One
+//! that still has a source counts from its first own transaction, or when it passes as a primary: a replica
+//! that can be written to while its replication is set up anew has not become a primary by that.
 //!
 //! The violation is at the event by which the second became one. As long as there are two or more it is
 //! the same violation, whoever joins or leaves; it takes a moment with fewer to begin another.
@@ -13,7 +15,7 @@ use crate::record::Event;
 
 #[derive(Debug, Default)]
 pub(super) struct OnePrimary {
-    violated: bool,
+    primaries: Vec<String>,
     revision: u64,
 }
 
@@ -24,21 +26,25 @@ impl OnePrimary {
             return;
         }
         self.revision = state.revision;
-        let primaries: Vec<_> = state.writable_primaries().collect();
-        let violated = primaries.len() > 1;
-        if violated && !self.violated {
-            let others: Vec<_> = primaries.into_iter().filter(|host| *host != event.host).collect();
-            out.push(Violation::at(
-                event,
-                Property::OneWritablePrimary,
-                format!(
-                    "{} takes writes and follows nobody, and so does {}",
-                    event.host,
-                    others.join(", ")
-                ),
-            ));
+        let primaries: Vec<_> = state.writable_primaries().map(str::to_owned).collect();
+        if primaries.len() > 1 && self.primaries.len() < 2 {
+            let newcomer = primaries.iter().find(|host| !self.primaries.contains(host));
+            let newcomer = newcomer.unwrap_or(&event.host).clone();
+            let others: Vec<_> = primaries
+                .iter()
+                .map(String::as_str)
+                .filter(|host| *host != newcomer)
+                .collect();
+            let detail = format!(
+                "{newcomer} takes writes and follows nobody, and so does {}",
+                others.join(", ")
+            );
+            out.push(Violation {
+                host: newcomer,
+                ..Violation::at(event, Property::OneWritablePrimary, detail)
+            });
         }
-        self.violated = violated;
+        self.primaries = primaries;
     }
 }
 
@@ -114,8 +120,10 @@ mod tests {
         type Stay = fn(&mut Script);
         let cases: [(&str, Stay); 4] = [
             ("nothing happens", |_| {}),
-            ("set up for a source but not connected", |script| {
-                script.replication("mysql-1", "mysql-2", false, false);
+            ("set up for a source but still writing", |script| {
+                script
+                    .replication("mysql-1", "mysql-2", false, false)
+                    .committed("mysql-1", 1);
             }),
             ("paused", |script| {
                 _ = script.fault_began("mysql-1", "pause mysql-1")
@@ -143,6 +151,70 @@ mod tests {
             .writable("mysql-2", true);
         script.replication("mysql-2", "mysql-1", true, true);
         assert!(steps(&script).is_empty());
+    }
+
+    #[test]
+    fn a_server_that_has_a_source_and_stands_still_is_a_primary_by_its_deeds() {
+        type Deed = fn(&mut Script);
+        let id = "mysql-primary-mysql-2";
+        let cases: [(&str, Deed, bool); 6] = [
+            ("none", |_| {}, false),
+            ("commits", |script| _ = script.committed("mysql-2", 1), true),
+            (
+                "commits read-only",
+                |script| {
+                    script.writable("mysql-2", false).committed("mysql-2", 1);
+                },
+                false,
+            ),
+            (
+                "receives what its source commits",
+                |script| _ = script.received("mysql-2", 1),
+                false,
+            ),
+            (
+                "is registered as a primary",
+                |script| {
+                    script.registered("mysql-primary-mysql-2", "mysql-primary", "mysql-2");
+                },
+                false,
+            ),
+            (
+                "passes as a primary",
+                |script| {
+                    let id = "mysql-primary-mysql-2";
+                    script
+                        .registered(id, "mysql-primary", "mysql-2")
+                        .check(id, "passing");
+                },
+                true,
+            ),
+        ];
+        for (name, deed, primary) in cases {
+            let mut script = Script::new();
+            script
+                .primary("mysql-1")
+                .launched("mysql-2")
+                .up("mysql-2", true)
+                .writable("mysql-2", true);
+            script
+                .replication("mysql-2", "mysql-1", true, true)
+                .committed("mysql-2", 7);
+            script.replication("mysql-2", "mysql-1", false, false);
+            deed(&mut script);
+            let found = violated(&script, PROPERTY);
+            assert_eq!(found.len(), usize::from(primary), "{name}");
+            assert!(
+                found.iter().all(|violation| violation.host == "mysql-2"),
+                "{name}"
+            );
+            // Whatever it did, it is forgiven when it follows again.
+            script
+                .replication("mysql-2", "mysql-1", true, true)
+                .deregistered(id);
+            script.replication("mysql-2", "mysql-1", false, false);
+            assert_eq!(violated(&script, PROPERTY).len(), usize::from(primary), "{name}");
+        }
     }
 
     #[test]

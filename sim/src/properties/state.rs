@@ -5,11 +5,16 @@
 //! yet, neither whether it takes writes nor whom it follows, and counts as neither primary nor replica
 //! until it has.
 //!
+//! Whom an instance follows is plain while it receives or applies, and when it has no source. One that is
+//! set up for a source and stands still may be a replica whose replication is being set up anew, or was
+//! promoted by stopping it, as scripts of 2016 do; its own deeds tell. It leads from the first transaction
+//! it commits in that state, and while it passes as a primary in the catalog.
+//!
 //! The rule a change must keep: nothing is guessed. What no event has said is `None`.
 
 use std::collections::BTreeMap;
 
-use super::CONSUL;
+use super::{CONSUL, PRIMARY};
 use crate::record::{ConsulEvent, Event, MysqlEvent, What};
 
 /// What the events so far add up to.
@@ -39,6 +44,8 @@ struct Server {
     networking: bool,
     writable: Option<bool>,
     replication: Option<Replication>,
+    /// It committed a transaction of its own while it had a source it did not follow.
+    committed: bool,
 }
 
 #[derive(Debug)]
@@ -78,15 +85,11 @@ impl State {
             What::Ended { .. } => *self.instance(event) = Instance::default(),
             What::Mysql(change) => {
                 // Transactions are most of a record and change nobody's role.
-                if matches!(
-                    change,
-                    MysqlEvent::Committed { .. }
-                        | MysqlEvent::Received { .. }
-                        | MysqlEvent::DataDirectory { .. }
-                ) {
-                    return;
+                match change {
+                    MysqlEvent::Received { .. } | MysqlEvent::DataDirectory { .. } => return,
+                    MysqlEvent::Committed { .. } if !self.instance(event).commit() => return,
+                    _ => self.instance(event).apply(change),
                 }
-                self.instance(event).apply(change);
             }
             What::Consul(change) if self.apply_to_catalog(change) => {}
             _ => return,
@@ -130,7 +133,11 @@ impl State {
     pub(super) fn writable_primaries(&self) -> impl Iterator<Item = &str> {
         self.instances
             .iter()
-            .filter(|(_, instance)| instance.is_writable_primary())
+            .filter(|(host, instance)| match instance.stands() {
+                Stands::Leads => true,
+                Stands::Still => self.is_passing(host, PRIMARY),
+                Stands::Behind => false,
+            })
             .map(|(host, _)| host.as_str())
     }
 
@@ -215,6 +222,7 @@ impl Instance {
                     networking: *networking,
                     writable: None,
                     replication: None,
+                    committed: false,
                 });
             }
             MysqlEvent::Down => self.server = None,
@@ -230,6 +238,7 @@ impl Instance {
                 error,
             } => {
                 if let Some(server) = &mut self.server {
+                    server.committed &= !receiving && !applying;
                     server.replication = Some(Replication {
                         source: source.clone(),
                         receiving: *receiving,
@@ -243,14 +252,47 @@ impl Instance {
         }
     }
 
-    fn is_writable_primary(&self) -> bool {
-        self.server.as_ref().is_some_and(|server| {
-            server.networking
-                && server.writable == Some(true)
-                && server
-                    .replication
-                    .as_ref()
-                    .is_some_and(|replication| !replication.receiving && !replication.applying)
-        })
+    /// Takes in a transaction that is durable here, and says whether that changes how it stands.
+    fn commit(&mut self) -> bool {
+        let stands = self.stands();
+        match &mut self.server {
+            Some(server) if stands == Stands::Still => {
+                server.committed = true;
+                true
+            }
+            _ => false,
+        }
     }
+
+    fn stands(&self) -> Stands {
+        let Some(server) = &self.server else {
+            return Stands::Behind;
+        };
+        match &server.replication {
+            Some(replication)
+                if server.networking
+                    && server.writable == Some(true)
+                    && !replication.receiving
+                    && !replication.applying =>
+            {
+                if server.committed || replication.source.is_empty() {
+                    Stands::Leads
+                } else {
+                    Stands::Still
+                }
+            }
+            _ => Stands::Behind,
+        }
+    }
+}
+
+/// How an instance stands to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    /// Takes writes and follows nobody.
+    Leads,
+    /// Takes writes, has a source, and does nothing about it.
+    Still,
+    /// Anything else.
+    Behind,
 }
