@@ -30,9 +30,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
             humantime::parse_duration(text).map_err(|error| {
-                E::custom(format!(
-                    "`{text}` is not a duration like \"60s\" or \"250ms\": {error}"
-                ))
+                E::custom(format!("`{text}` is not a duration like \"60s\" or \"250ms\": {error}"))
             })
         }
     }

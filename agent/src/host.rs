@@ -149,12 +149,7 @@ pub struct Command {
 impl Command {
     /// A command without arguments.
     pub fn new(program: impl Into<String>) -> Self {
-        Self {
-            program: program.into(),
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            capture: false,
-        }
+        Self { program: program.into(), args: Vec::new(), env: BTreeMap::new(), capture: false }
     }
 
     /// Adds arguments.
@@ -193,10 +188,7 @@ pub struct Exit {
 impl Exit {
     /// An exit with `code` and no output.
     pub fn code(code: i32) -> Self {
-        Self {
-            code: Some(code),
-            ..Self::default()
-        }
+        Self { code: Some(code), ..Self::default() }
     }
 
     /// Whether the process ended with code 0.

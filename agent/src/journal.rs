@@ -96,22 +96,14 @@ pub enum Entry {
 impl Entry {
     /// A line of text.
     pub fn log(level: Level, source: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Log {
-            level,
-            source: source.into(),
-            message: message.into(),
-        }
+        Self::Log { level, source: source.into(), message: message.into() }
     }
 }
 
 impl std::fmt::Display for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Log {
-                level,
-                source,
-                message,
-            } => {
+            Self::Log { level, source, message } => {
                 let level = match level {
                     Level::Debug => "debug",
                     Level::Info => "info",
@@ -122,11 +114,7 @@ impl std::fmt::Display for Entry {
             }
             Self::HookStarted { hook } => write!(f, "{hook} started"),
             Self::HookFinished { hook, ok: true, .. } => write!(f, "{hook} succeeded"),
-            Self::HookFinished {
-                hook,
-                ok: false,
-                outcome,
-            } => write!(f, "{hook} failed: {outcome}"),
+            Self::HookFinished { hook, ok: false, outcome } => write!(f, "{hook} failed: {outcome}"),
             Self::MainStarted { command } => write!(f, "main process started: {command}"),
             Self::MainExited { outcome } => write!(f, "main process ended: {outcome}"),
             Self::Registered { name, id } => write!(f, "registered in Consul as {name} ({id})"),

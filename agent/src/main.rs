@@ -66,9 +66,7 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stdout(), "{}: good", file.display());
         return ExitCode::SUCCESS;
     }
-    let filter = EnvFilter::builder()
-        .with_default_directive(arguments.log_level.into())
-        .from_env_lossy();
+    let filter = EnvFilter::builder().with_default_directive(arguments.log_level.into()).from_env_lossy();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

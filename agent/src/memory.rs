@@ -44,19 +44,11 @@ pub(crate) struct Script {
 
 impl Script {
     pub(crate) fn ends(after: Duration, code: i32) -> Self {
-        Self {
-            lasts: Some(after),
-            code,
-            on_term: Some((Duration::ZERO, 0)),
-        }
+        Self { lasts: Some(after), code, on_term: Some((Duration::ZERO, 0)) }
     }
 
     pub(crate) fn serves() -> Self {
-        Self {
-            lasts: None,
-            code: 0,
-            on_term: Some((Duration::from_millis(100), 0)),
-        }
+        Self { lasts: None, code: 0, on_term: Some((Duration::from_millis(100), 0)) }
     }
 }
 
@@ -109,9 +101,7 @@ impl MemoryHost {
         F: Fn(String, String, Vec<u8>) -> A + 'static,
         A: Future<Output = Answer> + 'static,
     {
-        self.0.server.replace(Some(Rc::new(move |method, path, body| {
-            Box::pin(server(method, path, body))
-        })));
+        self.0.server.replace(Some(Rc::new(move |method, path, body| Box::pin(server(method, path, body)))));
     }
 
     /// Makes `name` a program, or changes how it behaves from its next start.
@@ -125,10 +115,7 @@ impl MemoryHost {
     }
 
     pub(crate) fn file(&self, path: &str, content: &str) {
-        self.0
-            .files
-            .borrow_mut()
-            .insert(path.into(), content.as_bytes().to_vec());
+        self.0.files.borrow_mut().insert(path.into(), content.as_bytes().to_vec());
     }
 
     /// From now on nobody reads from a new connection. Answers the far ends of those there were.
@@ -143,12 +130,7 @@ impl MemoryHost {
 
     /// The programs that run.
     pub(crate) fn running(&self) -> Vec<String> {
-        self.0
-            .running
-            .borrow()
-            .values()
-            .map(|running| running.name.clone())
-            .collect()
+        self.0.running.borrow().values().map(|running| running.name.clone()).collect()
     }
 
     /// The journal so far, each line with its second.
@@ -297,9 +279,7 @@ impl Host for MemoryHost {
                         Ok::<_, Infallible>(response.body(Full::new(Bytes::from(body))).unwrap())
                     }
                 });
-                let _ = http1::Builder::new()
-                    .serve_connection(TokioIo::new(far), service)
-                    .await;
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(far), service).await;
             });
             Ok(near)
         }
@@ -330,11 +310,7 @@ impl Host for MemoryHost {
             self.note(&format!("{} got {name}={value}", command.program));
         }
         self.0.running.borrow_mut().insert(pid, Rc::clone(&running));
-        Ok(MemoryProcess {
-            pid,
-            host: self.clone(),
-            running,
-        })
+        Ok(MemoryProcess { pid, host: self.clone(), running })
     }
 
     fn pid(&self) -> u32 {
@@ -343,9 +319,7 @@ impl Host for MemoryHost {
 
     fn kill(&self, pid: u32, signal: Signal) -> io::Result<()> {
         let running = self.0.running.borrow().get(&pid).cloned();
-        running
-            .map(|running| running.signal(signal))
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        running.map(|running| running.signal(signal)).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn signal(&self) -> impl Future<Output = Signal> + 'static {
@@ -387,11 +361,8 @@ impl Host for MemoryHost {
 
 /// Runs a test on a paused runtime, as the agent runs: one thread, a local set.
 pub(crate) fn fly<F: Future>(test: impl FnOnce(MemoryHost) -> F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async { test(MemoryHost::new()).await })
 }

@@ -3,10 +3,7 @@
 use std::process::{Command, Output};
 
 fn agent(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ironbird-agent"))
-        .args(arguments)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_ironbird-agent")).args(arguments).output().unwrap()
 }
 
 #[test]
@@ -14,12 +11,7 @@ fn a_configuration_is_checked_without_being_flown() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pilot.toml").display().to_string();
     for (config, code, out, err) in [
-        (
-            "[main]\ncommand = [\"true\"]\n",
-            0,
-            format!("{file}: good\n"),
-            String::new(),
-        ),
+        ("[main]\ncommand = [\"true\"]\n", 0, format!("{file}: good\n"), String::new()),
         (
             "[main]\ncomand = [\"true\"]\n",
             2,
@@ -48,10 +40,7 @@ fn the_exit_code_is_the_main_processs() {
         ("[main]\ncommand = [\"sh\", \"-c\", \"exit 42\"]", 42),
         ("[main]\ncommand = [\"no-such-program\"]", 127),
         ("[main]\ncommand = [\"sh\", \"-c\", \"kill -KILL $$\"]", 137),
-        (
-            "[main]\ncommand = [\"true\"]\n[hooks]\npre-start = { command = [\"sh\", \"-c\", \"exit 9\"] }",
-            9,
-        ),
+        ("[main]\ncommand = [\"true\"]\n[hooks]\npre-start = { command = [\"sh\", \"-c\", \"exit 9\"] }", 9),
         ("main = 1", 2),
     ] {
         std::fs::write(&file, config).unwrap();

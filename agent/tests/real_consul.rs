@@ -72,10 +72,7 @@ on-change = {{ command = ["sh", "-c", "echo \"$IRONBIRD_INSTANCES\" >> {}"] }}
     let status = || check().map(|check| check["Status"].as_str().unwrap_or_default().to_owned());
     until("the service passes", || status().as_deref() == Some("passing"));
     let service = consul.get("/v1/agent/services")[&id].clone();
-    assert_eq!(
-        (&service["Service"], &service["Port"]),
-        (&"web".into(), &8080.into())
-    );
+    assert_eq!((&service["Service"], &service["Port"]), (&"web".into(), &8080.into()));
 
     // More than twice its TTL, without one look that is not passing.
     let start = Instant::now();
@@ -85,18 +82,11 @@ on-change = {{ command = ["sh", "-c", "echo \"$IRONBIRD_INSTANCES\" >> {}"] }}
     });
 
     std::fs::remove_file(path("healthy")).unwrap();
-    until("a failing check is critical", || {
-        status().as_deref() == Some("critical")
-    });
+    until("a failing check is critical", || status().as_deref() == Some("critical"));
     let output = check().unwrap()["Output"].to_string();
-    assert!(
-        output.contains("exit code 1"),
-        "by report and not by TTL: {output}"
-    );
+    assert!(output.contains("exit code 1"), "by report and not by TTL: {output}");
     std::fs::write(path("healthy"), "").unwrap();
-    until("the service passes again", || {
-        status().as_deref() == Some("passing")
-    });
+    until("the service passes again", || status().as_deref() == Some("passing"));
     let read = |name: &str| std::fs::read_to_string(path(name)).unwrap_or_default();
     until("the watch has seen it come, go and come", || {
         let changes = read("changes");
@@ -166,10 +156,7 @@ fn the_client_says_and_understands_what_consul_does() {
     let Some(server) = ConsulServer::start() else {
         return;
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let host = LinuxHost::new(None).unwrap();
         let consul = Consul::new(host.clone(), server.address());
@@ -197,27 +184,16 @@ fn the_client_says_and_understands_what_consul_does() {
         assert!(kv.acquire("lock", &session, "me").await.unwrap());
         assert!(kv.acquire("lock", &session, "me again").await.unwrap());
         assert!(!kv.acquire("lock", &other, "you").await.unwrap());
-        let error = kv
-            .acquire("lock", "11111111-2222-3333-4444-555555555555", "x")
-            .await;
+        let error = kv.acquire("lock", "11111111-2222-3333-4444-555555555555", "x").await;
         assert_eq!(error.unwrap_err().status(), Some(500));
         let held = kv.get("lock").await.unwrap().unwrap();
-        assert_eq!(
-            (held.session.as_deref(), held.lock_index),
-            (Some(session.as_str()), 1)
-        );
+        assert_eq!((held.session.as_deref(), held.lock_index), (Some(session.as_str()), 1));
 
         // A write under the lock, in one transaction; and the same without the lock.
         let guarded = |session: &str| {
             [
-                TxnOp::CheckSession {
-                    key: "lock".into(),
-                    session: session.into(),
-                },
-                TxnOp::Set {
-                    key: "data".into(),
-                    value: b"v".to_vec(),
-                },
+                TxnOp::CheckSession { key: "lock".into(), session: session.into() },
+                TxnOp::Set { key: "data".into(), value: b"v".to_vec() },
                 TxnOp::Get { key: "data".into() },
             ]
         };
@@ -242,13 +218,7 @@ fn the_client_says_and_understands_what_consul_does() {
 
         kv.put("p/a", "").await.unwrap();
         kv.put("p/b", "2").await.unwrap();
-        let keys: Vec<String> = kv
-            .list("p/")
-            .await
-            .unwrap()
-            .into_iter()
-            .map(|entry| entry.key)
-            .collect();
+        let keys: Vec<String> = kv.list("p/").await.unwrap().into_iter().map(|entry| entry.key).collect();
         assert_eq!(keys, ["p/a", "p/b"]);
         kv.delete_prefix("p/").await.unwrap();
         assert!(kv.list("p/").await.unwrap().is_empty());
@@ -282,19 +252,9 @@ fn process_one_reaps_what_others_leave_behind() {
          z=$(cat /proc/[0-9]*/status 2>/dev/null | grep -c '^State:.Z'); \
          o=$(cat /proc/[0-9]*/status 2>/dev/null | grep -c '^PPid:.1$'); \
          [ $z = 0 ] && [ $o = 1 ] && exit 0; done; exit 1";
-    std::fs::write(
-        &file,
-        format!("[main]\ncommand = [\"sh\", \"-c\", \"\"\"{main}\"\"\"]\n"),
-    )
-    .unwrap();
+    std::fs::write(&file, format!("[main]\ncommand = [\"sh\", \"-c\", \"\"\"{main}\"\"\"]\n")).unwrap();
     let output = Command::new("unshare")
-        .args([
-            "--pid",
-            "--fork",
-            "--mount-proc",
-            env!("CARGO_BIN_EXE_ironbird-agent"),
-            "--config",
-        ])
+        .args(["--pid", "--fork", "--mount-proc", env!("CARGO_BIN_EXE_ironbird-agent"), "--config"])
         .arg(&file)
         .output()
         .unwrap();

@@ -17,9 +17,7 @@ pub fn junit(suite: &SuiteReport) -> String {
     let mut report = Report::new("ironbird");
     report.set_time(suite.variants.iter().map(|variant| variant.elapsed).sum());
     report.add_test_suites(suite.variants.iter().map(test_suite));
-    report
-        .to_string()
-        .expect("a report of strings and numbers serialises into memory")
+    report.to_string().expect("a report of strings and numbers serialises into memory")
 }
 
 fn test_suite(variant: &VariantReport) -> TestSuite {
@@ -30,16 +28,10 @@ fn test_suite(variant: &VariantReport) -> TestSuite {
         Property::new("file", visible(&variant.file)),
         Property::new("runs", variant.runs.to_string()),
         Property::new("violated", variant.violated.to_string()),
-        Property::new(
-            "simulated_seconds",
-            format!("{:.3}", variant.simulated.as_secs_f64()),
-        ),
+        Property::new("simulated_seconds", format!("{:.3}", variant.simulated.as_secs_f64())),
     ]);
     for (property, runs) in &variant.violations {
-        suite.add_property(Property::new(
-            format!("violated.{}", plain(property)),
-            runs.to_string(),
-        ));
+        suite.add_property(Property::new(format!("violated.{}", plain(property)), runs.to_string()));
     }
 
     let mut status = TestCaseStatus::success();
@@ -62,22 +54,13 @@ fn test_suite(variant: &VariantReport) -> TestSuite {
 }
 
 fn seen(variant: &VariantReport) -> String {
-    format!(
-        "violated in {} of {}",
-        variant.violated,
-        count(variant.runs, "run")
-    )
+    format!("violated in {} of {}", variant.violated, count(variant.runs, "run"))
 }
 
 fn test_case(variant: &str, failure: &FailureReport) -> TestCase {
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
     status
-        .set_type(
-            failure
-                .violations
-                .first()
-                .map_or("unexpected", |violation| violation.property.name()),
-        )
+        .set_type(failure.violations.first().map_or("unexpected", |violation| violation.property.name()))
         .set_message(plain(&failure.reason))
         .set_description(crate::failure(failure));
     let mut case = TestCase::new(format!("seed {}", failure.seed), status);

@@ -8,11 +8,7 @@ use crate::suite::SuiteReport;
 use crate::{failure, json, junit, table};
 
 fn told(trace: bool, color: bool) -> String {
-    story(
-        &leader_kill(),
-        &leader_kill_violations(),
-        &StoryOptions { trace, color },
-    )
+    story(&leader_kill(), &leader_kill_violations(), &StoryOptions { trace, color })
 }
 
 #[test]
@@ -62,11 +58,7 @@ fn the_events_that_decide() {
     let lines: Vec<_> = leader_kill_violations()
         .iter()
         .map(|violation| {
-            format!(
-                "{}\n{}\n",
-                violation.detail,
-                decisive(&leader_kill(), violation).join("\n")
-            )
+            format!("{}\n{}\n", violation.detail, decisive(&leader_kill(), violation).join("\n"))
         })
         .collect();
     assert_snapshot!(lines.join("\n"));
@@ -107,14 +99,7 @@ fn hostile_text_in_a_story() {
     let options = StoryOptions::default();
     let told = story(&record, &violations, &options);
     assert_is_harmless(&told);
-    assert_is_harmless(&story(
-        &record,
-        &violations,
-        &StoryOptions {
-            trace: true,
-            color: false,
-        },
-    ));
+    assert_is_harmless(&story(&record, &violations, &StoryOptions { trace: true, color: false }));
     assert_is_harmless(&decisive(&record, &violations[0]).join("\n"));
     assert_is_harmless(&line(&record.events[2]));
     assert_snapshot!(told);
@@ -151,14 +136,6 @@ fn assert_is_harmless(text: &str) {
         (character.is_control() && character != '\n') || matches!(character, '\u{202e}' | '\u{ffff}')
     };
     assert!(!text.contains(bad), "{text:?}");
-    assert!(
-        text.lines().all(|line| line.chars().count() < 1_500),
-        "a line is too long"
-    );
-    assert!(
-        !text
-            .lines()
-            .any(|line| line.trim_start().starts_with(">>> forged")),
-        "a line was forged"
-    );
+    assert!(text.lines().all(|line| line.chars().count() < 1_500), "a line is too long");
+    assert!(!text.lines().any(|line| line.trim_start().starts_with(">>> forged")), "a line was forged");
 }

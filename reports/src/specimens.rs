@@ -21,15 +21,11 @@ pub(crate) fn leader_kill() -> Record {
     let mut run = Run::default();
     let consul = |event| What::Consul(event);
     let log = |level, message: &str| What::Agent(Entry::log(level, "election", message));
-    let acknowledged = |id, by: &str| What::Write {
-        id,
-        outcome: WriteOutcome::Acknowledged { by: by.to_owned() },
-    };
+    let acknowledged =
+        |id, by: &str| What::Write { id, outcome: WriteOutcome::Acknowledged { by: by.to_owned() } };
     let refused = |id| What::Write {
         id,
-        outcome: WriteOutcome::Refused {
-            why: "no primary in the catalog".to_owned(),
-        },
+        outcome: WriteOutcome::Refused { why: "no primary in the catalog".to_owned() },
     };
     let http = |method: &str, path: &str, status| What::Http {
         method: method.to_owned(),
@@ -38,27 +34,13 @@ pub(crate) fn leader_kill() -> Record {
         took_us: 2_100,
     };
 
-    run.at(0).push(
-        "mysql-1",
-        What::Launched {
-            why: "start".to_owned(),
-        },
-    );
-    run.push(
-        "mysql-2",
-        What::Launched {
-            why: "start".to_owned(),
-        },
-    );
+    run.at(0).push("mysql-1", What::Launched { why: "start".to_owned() });
+    run.push("mysql-2", What::Launched { why: "start".to_owned() });
     run.at(2_500).push(
         "mysql-1",
-        What::Mysql(MysqlEvent::DataDirectory {
-            how: "installed".to_owned(),
-            writes: vec![],
-        }),
+        What::Mysql(MysqlEvent::DataDirectory { how: "installed".to_owned(), writes: vec![] }),
     );
-    run.at(4_000)
-        .push("mysql-1", http("PUT", "/v1/session/create", 200));
+    run.at(4_000).push("mysql-1", http("PUT", "/v1/session/create", 200));
     run.push(
         "consul",
         consul(ConsulEvent::SessionCreated {
@@ -102,51 +84,26 @@ pub(crate) fn leader_kill() -> Record {
             status: "passing".to_owned(),
         }),
     );
-    run.at(9_000)
-        .push("mysql-2", What::Mysql(MysqlEvent::Up { networking: true }));
+    run.at(9_000).push("mysql-2", What::Mysql(MysqlEvent::Up { networking: true }));
     run.push("mysql-2", What::Mysql(MysqlEvent::Writable { writable: false }));
     run.replication("mysql-2", "mysql-1", true, true, "");
     for id in 1..=4 {
-        run.at(10_000 + 1_000 * id).push(
-            "mysql-1",
-            What::Mysql(MysqlEvent::Committed {
-                gtid: format!("{OLD}:{id}"),
-                write: id,
-            }),
-        );
+        run.at(10_000 + 1_000 * id)
+            .push("mysql-1", What::Mysql(MysqlEvent::Committed { gtid: format!("{OLD}:{id}"), write: id }));
         run.push("client-1", acknowledged(id, "mysql-1"));
-        run.push(
-            "mysql-1",
-            What::Agent(Entry::HookStarted {
-                hook: "health".to_owned(),
-            }),
-        );
+        run.push("mysql-1", What::Agent(Entry::HookStarted { hook: "health".to_owned() }));
         run.push("mysql-1", http("PUT", &format!("/v1/session/renew/{OLD}"), 200));
-        run.push(
-            "consul",
-            consul(ConsulEvent::SessionRenewed {
-                session: OLD.to_owned(),
-            }),
-        );
+        run.push("consul", consul(ConsulEvent::SessionRenewed { session: OLD.to_owned() }));
     }
-    run.at(60_000).push(
-        "mysql-1",
-        What::FaultBegan {
-            fault: "pause mysql-1 for 120s".to_owned(),
-        },
-    );
+    run.at(60_000).push("mysql-1", What::FaultBegan { fault: "pause mysql-1 for 120s".to_owned() });
     run.at(61_000).push("client-1", refused(5));
     run.at(62_000).push("client-1", refused(6));
     for second in [70, 80, 90] {
-        run.at(second * 1_000)
-            .push("mysql-2", log(Level::Debug, "the lock is held by mysql-1"));
+        run.at(second * 1_000).push("mysql-2", log(Level::Debug, "the lock is held by mysql-1"));
     }
     run.at(134_000).push(
         "consul",
-        consul(ConsulEvent::SessionInvalidated {
-            session: OLD.to_owned(),
-            why: "expired".to_owned(),
-        }),
+        consul(ConsulEvent::SessionInvalidated { session: OLD.to_owned(), why: "expired".to_owned() }),
     );
     run.push(
         "consul",
@@ -174,17 +131,11 @@ pub(crate) fn leader_kill() -> Record {
             value: "mysql-2".to_owned(),
         }),
     );
-    run.at(149_100)
-        .push("mysql-2", log(Level::Error, "cannot reach mysql-1: timed out"));
+    run.at(149_100).push("mysql-2", log(Level::Error, "cannot reach mysql-1: timed out"));
     run.at(149_500).replication("mysql-2", "", false, false, "");
     run.push("mysql-2", What::Mysql(MysqlEvent::Writable { writable: true }));
     run.at(150_000).push("client-1", acknowledged(7, "mysql-2"));
-    run.at(180_000).push(
-        "mysql-1",
-        What::FaultEnded {
-            fault: "pause mysql-1 for 120s".to_owned(),
-        },
-    );
+    run.at(180_000).push("mysql-1", What::FaultEnded { fault: "pause mysql-1 for 120s".to_owned() });
     run.push(
         "mysql-1",
         What::Agent(Entry::HookFinished {
@@ -203,12 +154,7 @@ pub(crate) fn leader_kill() -> Record {
     );
     run.at(181_000).push(
         "client-1",
-        What::Write {
-            id: 8,
-            outcome: WriteOutcome::Unknown {
-                why: "connection reset".to_owned(),
-            },
-        },
+        What::Write { id: 8, outcome: WriteOutcome::Unknown { why: "connection reset".to_owned() } },
     );
     run.at(300_000).push("world", What::Finished);
     run.record("pause/published", 2)
@@ -259,42 +205,15 @@ pub(crate) fn hostile() -> (Record, Vec<Violation>) {
     let mut run = Run::default();
     run.push(HOSTILE, What::Launched { why: text() });
     run.push(HOSTILE, What::FaultBegan { fault: text() });
+    run.push(HOSTILE, What::Agent(Entry::log(Level::Error, HOSTILE, HOSTILE.repeat(300))));
+    run.push(HOSTILE, What::Http { method: text(), path: text(), status: 200, took_us: 0 });
     run.push(
         HOSTILE,
-        What::Agent(Entry::log(Level::Error, HOSTILE, HOSTILE.repeat(300))),
-    );
-    run.push(
-        HOSTILE,
-        What::Http {
-            method: text(),
-            path: text(),
-            status: 200,
-            took_us: 0,
-        },
-    );
-    run.push(
-        HOSTILE,
-        What::Consul(ConsulEvent::LockAcquired {
-            key: text(),
-            session: text(),
-            value: text(),
-        }),
+        What::Consul(ConsulEvent::LockAcquired { key: text(), session: text(), value: text() }),
     );
     run.replication(HOSTILE, HOSTILE, true, false, HOSTILE);
-    run.push(
-        HOSTILE,
-        What::Write {
-            id: 1,
-            outcome: WriteOutcome::Acknowledged { by: text() },
-        },
-    );
-    run.push(
-        HOSTILE,
-        What::Write {
-            id: 2,
-            outcome: WriteOutcome::Acknowledged { by: text() },
-        },
-    );
+    run.push(HOSTILE, What::Write { id: 1, outcome: WriteOutcome::Acknowledged { by: text() } });
+    run.push(HOSTILE, What::Write { id: 2, outcome: WriteOutcome::Acknowledged { by: text() } });
     let record = run.record(HOSTILE, 3);
     let violations = vec![violation(&record.events[4], Property::LockDelay, HOSTILE)];
     (record, violations)
@@ -414,12 +333,7 @@ impl Run {
     }
 
     fn push(&mut self, host: &str, what: What) {
-        self.events.push(Event {
-            step: self.events.len() as u64,
-            at: self.now,
-            host: host.to_owned(),
-            what,
-        });
+        self.events.push(Event { step: self.events.len() as u64, at: self.now, host: host.to_owned(), what });
     }
 
     fn primary(&mut self, host: &str) {
@@ -449,10 +363,7 @@ impl Run {
         };
         let lag = Fault {
             at: Span::exactly(Duration::ZERO),
-            kind: FaultKind::Latency {
-                peer: Target::Consul,
-                delay: Duration::from_millis(50),
-            },
+            kind: FaultKind::Latency { peer: Target::Consul, delay: Duration::from_millis(50) },
             target: Target::Replicas,
             lasting: Lasting::Forever,
         };
@@ -461,9 +372,7 @@ impl Run {
                 version: VERSION,
                 scenario: scenario.to_owned(),
                 seed: 17,
-                plan: FaultPlan {
-                    faults: vec![lag, pause],
-                },
+                plan: FaultPlan { faults: vec![lag, pause] },
                 instances,
                 quiet_at: Duration::from_secs(180),
                 bound: Duration::from_secs(120),

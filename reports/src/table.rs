@@ -29,14 +29,7 @@ pub fn table(suite: &SuiteReport) -> String {
         .force_no_tty()
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH)
-        .set_header([
-            "scenario",
-            "runs",
-            "as\nexpected",
-            "expected, and seen",
-            "recovery",
-            "speed",
-        ])
+        .set_header(["scenario", "runs", "as\nexpected", "expected, and seen", "recovery", "speed"])
         .add_rows(suite.variants.iter().map(row));
     // Names must not break in the middle, as far as a sensible one goes.
     let longest = suite.variants.iter().flat_map(|variant| {
@@ -90,12 +83,7 @@ fn seen(variant: &VariantReport) -> String {
         .violations
         .iter()
         .map(|(property, runs)| {
-            format!(
-                "- {} in {}/{}",
-                plain(property),
-                grouped(*runs),
-                grouped(variant.runs)
-            )
+            format!("- {} in {}/{}", plain(property), grouped(*runs), grouped(variant.runs))
         })
         .collect();
     properties.join("\n")

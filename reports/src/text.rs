@@ -60,11 +60,7 @@ fn cut(text: &str, limit: usize) -> String {
     let Some((end, _)) = text.char_indices().nth(limit) else {
         return text.to_owned();
     };
-    format!(
-        "{}… ({} more characters)",
-        &text[..end],
-        text[end..].chars().count()
-    )
+    format!("{}… ({} more characters)", &text[..end], text[end..].chars().count())
 }
 
 /// `text` with `3f2a91bc…` in place of every UUID.
@@ -92,13 +88,10 @@ const UUID_LENGTH: usize = 36;
 
 fn starts_with_uuid(bytes: &[u8]) -> bool {
     bytes.len() >= UUID_LENGTH
-        && bytes[..UUID_LENGTH]
-            .iter()
-            .enumerate()
-            .all(|(index, byte)| match index {
-                8 | 13 | 18 | 23 => *byte == b'-',
-                _ => byte.is_ascii_hexdigit(),
-            })
+        && bytes[..UUID_LENGTH].iter().enumerate().all(|(index, byte)| match index {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
         && !bytes.get(UUID_LENGTH).is_some_and(u8::is_ascii_alphanumeric)
 }
 
@@ -185,22 +178,10 @@ mod tests {
             ),
             ("3f2a91bc-0001-4002-8003-000000000001:1-5", "3f2a91bc…:1-5"),
             // One digit too many on either side, or a short one: no UUID.
-            (
-                "a3f2a91bc-0001-4002-8003-000000000001",
-                "a3f2a91bc-0001-4002-8003-000000000001",
-            ),
-            (
-                "3f2a91bc-0001-4002-8003-0000000000011",
-                "3f2a91bc-0001-4002-8003-0000000000011",
-            ),
-            (
-                "3f2a91bc-0001-4002-8003-00000000",
-                "3f2a91bc-0001-4002-8003-00000000",
-            ),
-            (
-                "3f2a91bc-0001-4002-8003-00000000000é",
-                "3f2a91bc-0001-4002-8003-00000000000é",
-            ),
+            ("a3f2a91bc-0001-4002-8003-000000000001", "a3f2a91bc-0001-4002-8003-000000000001"),
+            ("3f2a91bc-0001-4002-8003-0000000000011", "3f2a91bc-0001-4002-8003-0000000000011"),
+            ("3f2a91bc-0001-4002-8003-00000000", "3f2a91bc-0001-4002-8003-00000000"),
+            ("3f2a91bc-0001-4002-8003-00000000000é", "3f2a91bc-0001-4002-8003-00000000000é"),
         ];
         for (text, shown) in cases {
             assert_eq!(plain(text), shown);
@@ -227,12 +208,7 @@ mod tests {
 
     #[test]
     fn great_numbers_are_grouped() {
-        for (number, shown) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (12_345_678, "12,345,678"),
-        ] {
+        for (number, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
             assert_eq!(grouped(number), shown);
         }
     }

@@ -19,11 +19,7 @@ macro_rules! built_in {
     };
 }
 
-built_in![
-    "races/replica-before-backup.toml",
-    "failover/leader-kill.toml",
-    "failover/lagging-catalog.toml",
-];
+built_in!["races/replica-before-backup.toml", "failover/leader-kill.toml", "failover/lagging-catalog.toml",];
 
 /// A file deeper than this below a folder is not looked for.
 const MAX_DEPTH: usize = 16;
@@ -65,11 +61,7 @@ pub fn built_in(name: &str) -> Option<Result<Sourced, LoadError>> {
     let (path, text) = BUILT_IN.iter().find(|(path, _)| stem(path) == name)?;
     Some(
         format::parse(path, text)
-            .map(|scenario| Sourced {
-                selector: name.to_owned(),
-                file: (*path).to_owned(),
-                scenario,
-            })
+            .map(|scenario| Sourced { selector: name.to_owned(), file: (*path).to_owned(), scenario })
             .map_err(LoadError::from),
     )
 }
@@ -80,10 +72,7 @@ pub fn built_in(name: &str) -> Option<Result<Sourced, LoadError>> {
 /// When it cannot be read, or is no sound scenario.
 pub fn from_file(path: &Path) -> Result<Sourced, LoadError> {
     let file = path.display().to_string();
-    let unreadable = |source| LoadError::Unreadable {
-        path: file.clone(),
-        source,
-    };
+    let unreadable = |source| LoadError::Unreadable { path: file.clone(), source };
     let mut bytes = Vec::new();
     // One byte more than allowed is enough for the reader to refuse it, and a pipe or device ends too.
     File::open(path)
@@ -91,16 +80,9 @@ pub fn from_file(path: &Path) -> Result<Sourced, LoadError> {
         .map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Rejected::whole(
-            &file,
-            format!("the file is not UTF-8: byte {at} begins no character"),
-        )
+        Rejected::whole(&file, format!("the file is not UTF-8: byte {at} begins no character"))
     })?;
-    Ok(Sourced {
-        scenario: format::parse(&file, &text)?,
-        selector: file.clone(),
-        file,
-    })
+    Ok(Sourced { scenario: format::parse(&file, &text)?, selector: file.clone(), file })
 }
 
 /// The scenario files in the folder at `path` and below, sorted: everything that ends in `.toml`, except
@@ -116,10 +98,7 @@ pub fn files_in(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
 }
 
 fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), LoadError> {
-    let unreadable = |source| LoadError::Unreadable {
-        path: folder.display().to_string(),
-        source,
-    };
+    let unreadable = |source| LoadError::Unreadable { path: folder.display().to_string(), source };
     for entry in folder.read_dir().map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let name = entry.file_name();

@@ -18,18 +18,12 @@ pub struct Seeds {
 impl Seeds {
     /// The first `count` seeds, at least one.
     pub fn first(count: u64) -> Self {
-        Self {
-            first: 0,
-            count: count.max(1),
-        }
+        Self { first: 0, count: count.max(1) }
     }
 
     /// One seed.
     pub fn only(seed: u64) -> Self {
-        Self {
-            first: seed,
-            count: 1,
-        }
+        Self { first: seed, count: 1 }
     }
 
     /// How many there are.
@@ -59,16 +53,12 @@ impl FromStr for Seeds {
         } else {
             (0, number(text)?.checked_sub(1))
         };
-        let count = last
-            .and_then(|last| last.checked_sub(first))
-            .ok_or_else(|| format!("`{text}` holds no seed"))?;
+        let count =
+            last.and_then(|last| last.checked_sub(first)).ok_or_else(|| format!("`{text}` holds no seed"))?;
         if count >= MOST {
             return Err(format!("`{text}` holds more than {MOST} seeds"));
         }
-        Ok(Self {
-            first,
-            count: count + 1,
-        })
+        Ok(Self { first, count: count + 1 })
     }
 }
 
@@ -91,10 +81,7 @@ mod tests {
             ("5..=8", "5..=8"),
             ("7..=7", "7..=7"),
             ("1_000..1_002", "1000..=1001"),
-            (
-                "18446744073709551615..=18446744073709551615",
-                "18446744073709551615..=18446744073709551615",
-            ),
+            ("18446744073709551615..=18446744073709551615", "18446744073709551615..=18446744073709551615"),
         ] {
             let seeds: Seeds = text.parse().unwrap();
             assert_eq!(seeds.to_string(), expected, "{text}");
@@ -111,16 +98,10 @@ mod tests {
             ("8..5", "`8..5` holds no seed"),
             ("0..0", "`0..0` holds no seed"),
             ("9..=8", "`9..=8` holds no seed"),
-            (
-                "0..=18446744073709551615",
-                "`0..=18446744073709551615` holds more than 1000000000000 seeds",
-            ),
+            ("0..=18446744073709551615", "`0..=18446744073709551615` holds more than 1000000000000 seeds"),
             ("-1", "`-1` is no seed: a seed is a whole number below 2^64"),
             ("..5", "`` is no seed: a seed is a whole number below 2^64"),
-            (
-                "1..2..3",
-                "`2..3` is no seed: a seed is a whole number below 2^64",
-            ),
+            ("1..2..3", "`2..3` is no seed: a seed is a whole number below 2^64"),
             (
                 "18446744073709551616",
                 "`18446744073709551616` is no seed: a seed is a whole number below 2^64",

@@ -58,10 +58,7 @@ impl Selection {
     /// The selected variants, in the order of the file.
     pub fn variants(&self) -> impl Iterator<Item = Selected<'_>> {
         self.variants.iter().filter_map(|index| {
-            Some(Selected {
-                from: &self.from,
-                variant: self.from.scenario.variants.get(*index)?,
-            })
+            Some(Selected { from: &self.from, variant: self.from.scenario.variants.get(*index)? })
         })
     }
 }
@@ -117,17 +114,9 @@ fn one(word: &str, selections: &mut Vec<Selection>, errors: &mut Vec<SelectError
         return add(Some(library::from_file(path)), None, selections, errors);
     }
     if variant.is_some() && Path::new(head).is_file() {
-        return add(
-            Some(library::from_file(Path::new(head))),
-            variant,
-            selections,
-            errors,
-        );
+        return add(Some(library::from_file(Path::new(head))), variant, selections, errors);
     }
-    errors.push(SelectError::Unknown {
-        word: word.to_owned(),
-        nearest: nearest_selector(head, variant),
-    });
+    errors.push(SelectError::Unknown { word: word.to_owned(), nearest: nearest_selector(head, variant) });
 }
 
 fn add(
@@ -155,19 +144,13 @@ fn add(
             }
         },
     };
-    match selections
-        .iter_mut()
-        .find(|selection| selection.from.selector == from.selector)
-    {
+    match selections.iter_mut().find(|selection| selection.from.selector == from.selector) {
         Some(selection) => {
             selection.variants.extend(chosen);
             selection.variants.sort_unstable();
             selection.variants.dedup();
         }
-        None => selections.push(Selection {
-            from,
-            variants: chosen,
-        }),
+        None => selections.push(Selection { from, variants: chosen }),
     }
 }
 
@@ -229,10 +212,7 @@ mod tests {
     #[test]
     fn what_is_unknown_names_the_nearest() {
         for (word, expected) in [
-            (
-                "leader-kil",
-                "there is no scenario `leader-kil`: did you mean `leader-kill`?",
-            ),
+            ("leader-kil", "there is no scenario `leader-kil`: did you mean `leader-kill`?"),
             (
                 "leder-kill/hardened",
                 "there is no scenario `leder-kill/hardened`: did you mean `leader-kill/hardened`?",

@@ -13,18 +13,9 @@ const PASS: &str = "[variant.calm]\nexpect = \"pass\"\n";
 const CASES: &[(&str, &str)] = &[
     ("not TOML", "[cluster\n"),
     ("a key twice", "seeds = 1\nseeds = 2\n"),
-    (
-        "an unknown table",
-        "[clutser]\ninstances = 3\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
-    (
-        "an unknown field",
-        "[cluster]\ninstnces = 3\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
-    (
-        "an unknown field like no other",
-        "[cluster]\nwings = 2\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
+    ("an unknown table", "[clutser]\ninstances = 3\n[variant.calm]\nexpect = \"pass\"\n"),
+    ("an unknown field", "[cluster]\ninstnces = 3\n[variant.calm]\nexpect = \"pass\"\n"),
+    ("an unknown field like no other", "[cluster]\nwings = 2\n[variant.calm]\nexpect = \"pass\"\n"),
     (
         "an unknown field in a variant",
         "[variant.calm]\nexpect = \"pass\"\ncluster = { session-tll = \"60s\" }\n",
@@ -33,66 +24,27 @@ const CASES: &[(&str, &str)] = &[
         "an unknown field that a variant writes over",
         "[cluster]\nwings = 2\n[variant.calm]\nexpect = \"pass\"\ncluster = { wings = 3 }\n",
     ),
-    (
-        "an unknown table in a variant",
-        "[variant.calm]\nexpected = \"pass\"\n",
-    ),
-    (
-        "a duration without its unit",
-        "[cluster]\nsession-ttl = 60\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
+    ("an unknown table in a variant", "[variant.calm]\nexpected = \"pass\"\n"),
+    ("a duration without its unit", "[cluster]\nsession-ttl = 60\n[variant.calm]\nexpect = \"pass\"\n"),
     (
         "a duration in a unit that is none",
         "[cluster]\nsession-ttl = \"60 parsecs\"\n[variant.calm]\nexpect = \"pass\"\n",
     ),
-    (
-        "a span without its unit",
-        "[network]\nlatency = 4\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
-    (
-        "a range back to front",
-        "[network]\nlatency = \"9ms..2ms\"\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
-    (
-        "a number of the wrong type",
-        "[cluster]\ninstances = \"three\"\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
-    (
-        "a negative number",
-        "[cluster]\ninstances = -1\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
-    (
-        "an unknown value",
-        "[cluster]\nhandlers = \"hardend\"\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
-    (
-        "a table that is none",
-        "cluster = 3\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
-    (
-        "too many instances",
-        "[cluster]\ninstances = 8\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
-    (
-        "a TTL Consul refuses",
-        "[cluster]\nsession-ttl = \"9s\"\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
+    ("a span without its unit", "[network]\nlatency = 4\n[variant.calm]\nexpect = \"pass\"\n"),
+    ("a range back to front", "[network]\nlatency = \"9ms..2ms\"\n[variant.calm]\nexpect = \"pass\"\n"),
+    ("a number of the wrong type", "[cluster]\ninstances = \"three\"\n[variant.calm]\nexpect = \"pass\"\n"),
+    ("a negative number", "[cluster]\ninstances = -1\n[variant.calm]\nexpect = \"pass\"\n"),
+    ("an unknown value", "[cluster]\nhandlers = \"hardend\"\n[variant.calm]\nexpect = \"pass\"\n"),
+    ("a table that is none", "cluster = 3\n[variant.calm]\nexpect = \"pass\"\n"),
+    ("too many instances", "[cluster]\ninstances = 8\n[variant.calm]\nexpect = \"pass\"\n"),
+    ("a TTL Consul refuses", "[cluster]\nsession-ttl = \"9s\"\n[variant.calm]\nexpect = \"pass\"\n"),
     (
         "a lock-delay Consul refuses",
         "[variant.calm]\nexpect = \"pass\"\n[variant.calm.cluster]\nlock-delay = \"61s\"\n",
     ),
-    (
-        "a loss of everything",
-        "[network]\nloss = 1.0\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
-    (
-        "a loss that is no number",
-        "[network]\nloss = nan\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
-    (
-        "clients that never rest",
-        "[workload]\ninterval = \"0s\"\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
+    ("a loss of everything", "[network]\nloss = 1.0\n[variant.calm]\nexpect = \"pass\"\n"),
+    ("a loss that is no number", "[network]\nloss = nan\n[variant.calm]\nexpect = \"pass\"\n"),
+    ("clients that never rest", "[workload]\ninterval = \"0s\"\n[variant.calm]\nexpect = \"pass\"\n"),
     (
         "an unknown kind of fault",
         "[[fault]]\nat = \"1s\"\nkind = \"kil\"\ntarget = \"leader\"\n[variant.calm]\nexpect = \"pass\"\n",
@@ -125,54 +77,27 @@ const CASES: &[(&str, &str)] = &[
         "a rate that is none",
         "[[fault]]\nat = \"1s\"\nkind = \"loss\"\ntarget = \"leader\"\npeer = \"consul\"\nfor = \"ever\"\nrate = 2.0\n[variant.calm]\nexpect = \"pass\"\n",
     ),
-    (
-        "faults that are no list",
-        "fault = \"kill\"\n[variant.calm]\nexpect = \"pass\"\n",
-    ),
+    ("faults that are no list", "fault = \"kill\"\n[variant.calm]\nexpect = \"pass\"\n"),
     ("no variant", ""),
     ("no expectation", "[variant.calm]\n"),
-    (
-        "an expectation that is none",
-        "[variant.calm]\nexpect = \"fail\"\n",
-    ),
-    (
-        "a property as the expectation",
-        "[variant.calm]\nexpect = \"lock-delay\"\n",
-    ),
-    (
-        "an unknown property",
-        "[variant.calm]\nexpect = { violates = \"one-writeable-primary\" }\n",
-    ),
-    (
-        "an unknown property in a list",
-        "[variant.calm]\nexpect = { violates = [\"lock-delay\", \"ttl\"] }\n",
-    ),
-    (
-        "an empty list of properties",
-        "[variant.calm]\nexpect = { violates = [] }\n",
-    ),
-    (
-        "an expectation without a property",
-        "[variant.calm]\nexpect = { log = \"help\" }\n",
-    ),
+    ("an expectation that is none", "[variant.calm]\nexpect = \"fail\"\n"),
+    ("a property as the expectation", "[variant.calm]\nexpect = \"lock-delay\"\n"),
+    ("an unknown property", "[variant.calm]\nexpect = { violates = \"one-writeable-primary\" }\n"),
+    ("an unknown property in a list", "[variant.calm]\nexpect = { violates = [\"lock-delay\", \"ttl\"] }\n"),
+    ("an empty list of properties", "[variant.calm]\nexpect = { violates = [] }\n"),
+    ("an expectation without a property", "[variant.calm]\nexpect = { log = \"help\" }\n"),
     (
         "an unknown part of an expectation",
         "[variant.calm]\nexpect = { violates = \"lock-delay\", shar = 0.5 }\n",
     ),
-    (
-        "a share of more than all",
-        "[variant.calm]\nexpect = { violates = \"lock-delay\", share = 95 }\n",
-    ),
+    ("a share of more than all", "[variant.calm]\nexpect = { violates = \"lock-delay\", share = 95 }\n"),
     ("no seeds", "seeds = 0\n[variant.calm]\nexpect = \"pass\"\n"),
     ("a variant's name", "[variant.\"Big Storm\"]\nexpect = \"pass\"\n"),
     (
         "several things at once",
         "seeds = \"many\"\n[cluster]\ninstances = 9\n[variant.calm]\nexpect = \"pas\"\n[variant.wild]\nnetwork = { latencyy = \"1s\" }\nexpect = \"pass\"\n",
     ),
-    (
-        "a character the terminal would obey",
-        "[variant.calm]\nexpect = \"pass\"\n\"\\u001b[31m\" = 1\n",
-    ),
+    ("a character the terminal would obey", "[variant.calm]\nexpect = \"pass\"\n\"\\u001b[31m\" = 1\n"),
 ];
 
 #[test]
@@ -186,16 +111,8 @@ fn every_complaint_points_at_what_to_change() {
     for (what, file, source) in [
         ("nothing at all", "storm.toml", String::new()),
         ("another file's name", "gale.toml", format!("{HEAD}{PASS}")),
-        (
-            "a name in capitals",
-            "Storm.toml",
-            format!("{HEAD}{PASS}").replace("storm", "Storm"),
-        ),
-        (
-            "a title of nothing",
-            "storm.toml",
-            format!("{HEAD}{PASS}").replace("A storm", " "),
-        ),
+        ("a name in capitals", "Storm.toml", format!("{HEAD}{PASS}").replace("storm", "Storm")),
+        ("a title of nothing", "storm.toml", format!("{HEAD}{PASS}").replace("A storm", " ")),
         ("too many faults", "storm.toml", {
             let fault = "[[fault]]\nat=\"1s\"\nkind=\"kill\"\ntarget=\"leader\"\n";
             format!("{HEAD}{}{PASS}", fault.repeat(10_001))
@@ -230,10 +147,7 @@ fn depth_and_length_are_survived() {
         ("a dotted key", "a.".repeat(100_000) + "a = 1"),
         ("a dotted table", "[".to_owned() + &"a.".repeat(100_000) + "a]"),
         ("a long word", format!("{HEAD}{} = 1", "a".repeat(500_000))),
-        (
-            "many variants",
-            (0..20_000).map(|n| format!("[variant.v{n}]\n")).collect(),
-        ),
+        ("many variants", (0..20_000).map(|n| format!("[variant.v{n}]\n")).collect()),
         ("many faults times many variants", {
             let variants: String = (0..64).map(|n| format!("[variant.v{n}]\n")).collect();
             format!("{HEAD}fault = [{}]\n{variants}", "{},".repeat(10_000))

@@ -47,22 +47,13 @@ fn codes_are_those_that_help_declares() {
         (&["run", "--json", "/nowhere/results.json"], 1),
     ] {
         let said = output(words);
-        assert_eq!(
-            said.status.code(),
-            Some(code),
-            "{words:?}: {}",
-            text(&said.stderr)
-        );
+        assert_eq!(said.status.code(), Some(code), "{words:?}: {}", text(&said.stderr));
     }
 }
 
 #[test]
 fn a_reader_that_leaves_early_is_no_trouble() {
-    let mut child = ironbird(&["list"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = ironbird(&["list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let said = child.wait_with_output().unwrap();
     assert_eq!(said.status.code(), Some(0), "{}", text(&said.stderr));
@@ -76,26 +67,13 @@ fn a_wrong_file_is_shown_where_it_is_wrong() {
     std::fs::write(&path, "name = \"storm\"\ntitle = \"\"\n").unwrap();
     let said = output(&["check", path.to_str().unwrap()]);
     assert_eq!(said.status.code(), Some(2));
-    assert!(
-        text(&said.stderr).contains("storm.toml:2:9"),
-        "{}",
-        text(&said.stderr)
-    );
+    assert!(text(&said.stderr).contains("storm.toml:2:9"), "{}", text(&said.stderr));
 }
 
 #[test]
 fn logs_never_reach_a_record() {
     let record = |level| {
-        output(&[
-            "--log-level",
-            level,
-            "replay",
-            "leader-kill/hardened",
-            "--seed",
-            "1",
-            "--record",
-            "-",
-        ])
+        output(&["--log-level", level, "replay", "leader-kill/hardened", "--seed", "1", "--record", "-"])
     };
     let (quiet, loud) = (record("off"), record("trace"));
     assert_eq!(quiet.status, loud.status);

@@ -30,9 +30,7 @@ fn storm(expect: &str, rest: &str) -> Vec<Selection> {
 }
 
 fn sweep(run: &RunFn<'_>, options: Options, expect: &str) -> VariantReport {
-    let suite = Runner::new(run, options)
-        .unwrap()
-        .suite(&storm(expect, ""), None, &|_| {});
+    let suite = Runner::new(run, options).unwrap().suite(&storm(expect, ""), None, &|_| {});
     suite.variants.into_iter().next().unwrap()
 }
 
@@ -46,11 +44,7 @@ fn a_report_does_not_depend_on_the_number_of_threads() {
         let reports: Vec<SuiteReport> = [1, 2, 7]
             .into_iter()
             .map(|jobs| {
-                let options = Options {
-                    jobs,
-                    fail_fast,
-                    ..Options::default()
-                };
+                let options = Options { jobs, fail_fast, ..Options::default() };
                 let runner = Runner::new(&made_up::every_third_bad, options).unwrap();
                 let seeds = Some("10..700".parse::<Seeds>().unwrap());
                 let mut suite = runner.suite(&storm("\"pass\"", ""), seeds, &|_| {});
@@ -63,11 +57,7 @@ fn a_report_does_not_depend_on_the_number_of_threads() {
         assert_eq!(reports[0], reports[1]);
         assert_eq!(reports[0], reports[2]);
         let runs = reports[0].variants[0].runs;
-        assert_eq!(
-            runs,
-            if fail_fast { 3 } else { 690 },
-            "12 is the first that 3 divides"
-        );
+        assert_eq!(runs, if fail_fast { 3 } else { 690 }, "12 is the first that 3 divides");
     }
 }
 
@@ -81,10 +71,7 @@ fn the_unexpected_runs_shown_are_the_shortest() {
     assert_eq!(report.recovery.len(), 66, "those that are whole again");
     let first = &report.failures[0];
     assert_eq!(first.reason, "violates one-writable-primary, expected to pass");
-    assert_eq!(
-        first.replay,
-        "ironbird replay 'my storms/storm.toml/calm' --seed 99"
-    );
+    assert_eq!(first.replay, "ironbird replay 'my storms/storm.toml/calm' --seed 99");
     assert_eq!(first.violations.len(), 1);
     assert_eq!(first.hash.len(), 64);
     assert!(!first.decisive.is_empty());
@@ -97,19 +84,10 @@ fn a_symptom_must_show_in_its_share_of_runs() {
         ("{ violates = \"one-writable-primary\" }", false),
         ("{ violates = \"one-writable-primary\", share = 0.34 }", true),
         ("{ violates = \"one-writable-primary\", share = 0.35 }", false),
-        (
-            "{ violates = [\"lock-delay\", \"one-writable-primary\"], share = 0.34 }",
-            true,
-        ),
+        ("{ violates = [\"lock-delay\", \"one-writable-primary\"], share = 0.34 }", true),
         ("{ violates = \"lock-delay\", share = 0.01 }", false),
-        (
-            "{ violates = \"one-writable-primary\", log = \"ick\", share = 0.34 }",
-            true,
-        ),
-        (
-            "{ violates = \"one-writable-primary\", log = \"tock\", share = 0.01 }",
-            false,
-        ),
+        ("{ violates = \"one-writable-primary\", log = \"ick\", share = 0.34 }", true),
+        ("{ violates = \"one-writable-primary\", log = \"tock\", share = 0.01 }", false),
     ] {
         let report = sweep(&made_up::every_third_bad, Options::default(), expect);
         assert_eq!(report.as_expected, as_expected, "{expect}: {report:?}");
@@ -133,22 +111,12 @@ fn runs_without_the_symptom_say_what_was_missing() {
         let report = sweep(&made_up::every_third_bad, Options::default(), expect);
         report.failures[0].reason.clone()
     };
-    assert_eq!(
-        reason("{ violates = \"lock-delay\" }"),
-        "does not violate lock-delay"
-    );
+    assert_eq!(reason("{ violates = \"lock-delay\" }"), "does not violate lock-delay");
     let run = |spec: &_, name: &_, seed, plan: &_| {
         made_up::violating(made_up::calm(spec, name, seed, plan), Property::LockDelay)
     };
-    let report = sweep(
-        &run,
-        Options::default(),
-        "{ violates = \"lock-delay\", log = \"four\" }",
-    );
-    assert_eq!(
-        report.failures[0].reason,
-        "violates lock-delay, but no agent says \"four\""
-    );
+    let report = sweep(&run, Options::default(), "{ violates = \"lock-delay\", log = \"four\" }");
+    assert_eq!(report.failures[0].reason, "violates lock-delay, but no agent says \"four\"");
 }
 
 #[test]
@@ -158,19 +126,12 @@ fn a_run_that_panics_is_a_failure_of_its_seed_alone() {
         made_up::violating(made_up::calm(spec, name, seed, plan), Property::LockDelay)
     };
     // It is no symptom either, however few runs have to show one.
-    let report = sweep(
-        &run,
-        Options::default(),
-        "{ violates = \"lock-delay\", share = 0.1 }",
-    );
+    let report = sweep(&run, Options::default(), "{ violates = \"lock-delay\", share = 0.1 }");
     assert!(!report.as_expected);
     assert_eq!((report.runs, report.violated), (100, 99));
     assert_eq!(seeds(&report), [42]);
     let reason = &report.failures[0].reason;
-    assert!(
-        reason.starts_with("the run panicked") && reason.ends_with("seed 42 is cursed"),
-        "{reason}"
-    );
+    assert!(reason.starts_with("the run panicked") && reason.ends_with("seed 42 is cursed"), "{reason}");
 }
 
 #[test]
@@ -183,10 +144,7 @@ fn a_leak_of_chance_is_found_by_running_twice() {
     };
     let unchecked = sweep(&run, Options::default(), "\"pass\"");
     assert!(unchecked.as_expected, "one run alone does not show it");
-    let options = Options {
-        check_determinism: true,
-        ..Options::default()
-    };
+    let options = Options { check_determinism: true, ..Options::default() };
     let report = sweep(&run, options, "\"pass\"");
     assert!(!report.as_expected);
     assert_eq!(seeds(&report), [7]);
@@ -201,10 +159,7 @@ fn a_leak_of_chance_is_found_by_running_twice() {
 
 #[test]
 fn a_leak_after_the_last_common_event_or_in_the_verdict_is_found_too() {
-    let options = Options {
-        check_determinism: true,
-        ..Options::default()
-    };
+    let options = Options { check_determinism: true, ..Options::default() };
     for (what, shape) in [("a longer record", 0), ("another verdict", 1)] {
         let calls = AtomicU64::new(0);
         let run = |spec: &_, name: &_, seed, plan: &_| {
@@ -225,16 +180,10 @@ fn a_leak_after_the_last_common_event_or_in_the_verdict_is_found_too() {
 
 #[test]
 fn fail_fast_stops_where_the_share_is_out_of_reach() {
-    let options = Options {
-        fail_fast: true,
-        ..Options::default()
-    };
+    let options = Options { fail_fast: true, ..Options::default() };
     // 100 runs at 90 % tolerate ten without the symptom; the eleventh is seed 16.
-    let report = sweep(
-        &made_up::every_third_bad,
-        options,
-        "{ violates = \"one-writable-primary\", share = 0.9 }",
-    );
+    let report =
+        sweep(&made_up::every_third_bad, options, "{ violates = \"one-writable-primary\", share = 0.9 }");
     assert_eq!((report.as_expected, report.runs), (false, 17));
     let stopped = Runner::new(&made_up::every_third_bad, options).unwrap().suite(
         &[storm("\"pass\"", ""), storm("\"pass\"", "")].concat(),
@@ -255,10 +204,7 @@ fn every_run_has_its_plan_drawn_from_its_seed() {
         times.lock().unwrap().push(at.from);
         made_up::calm(spec, name, seed, plan)
     };
-    let options = Options {
-        jobs: 1,
-        ..Options::default()
-    };
+    let options = Options { jobs: 1, ..Options::default() };
     let runner = Runner::new(&run, options).unwrap();
     let draw = || {
         runner.suite(&selections, Some(Seeds::first(20)), &|_| {});
@@ -266,10 +212,7 @@ fn every_run_has_its_plan_drawn_from_its_seed() {
     };
     let first = draw();
     assert_eq!(first, draw());
-    assert!(
-        first.iter().collect::<std::collections::BTreeSet<_>>().len() > 10,
-        "{first:?}"
-    );
+    assert!(first.iter().collect::<std::collections::BTreeSet<_>>().len() > 10, "{first:?}");
 }
 
 #[test]
@@ -277,16 +220,18 @@ fn progress_tells_of_every_run() {
     let told = AtomicU64::new(0);
     let unexpected = AtomicU64::new(0);
     let finished = Mutex::new(Vec::new());
-    Runner::new(&made_up::every_third_bad, Options::default())
-        .unwrap()
-        .suite(&storm("\"pass\"", ""), None, &|progress| match progress {
+    Runner::new(&made_up::every_third_bad, Options::default()).unwrap().suite(
+        &storm("\"pass\"", ""),
+        None,
+        &|progress| match progress {
             Progress::Started { name, runs } => assert_eq!((name, runs), ("storm/calm", 100)),
             Progress::Ran { as_expected } => {
                 told.fetch_add(1, Ordering::Relaxed);
                 unexpected.fetch_add(u64::from(!as_expected), Ordering::Relaxed);
             }
             Progress::Finished(report) => finished.lock().unwrap().push(report.runs),
-        });
+        },
+    );
     assert_eq!((told.into_inner(), unexpected.into_inner()), (100, 34));
     assert_eq!(finished.into_inner().unwrap(), [100]);
 }

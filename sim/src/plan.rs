@@ -32,10 +32,7 @@ impl FaultPlan {
             .enumerate()
             .map(|(index, fault)| {
                 let mut stream = seed.stream("plan", &index.to_string());
-                Fault {
-                    at: fault.at.draw(&mut stream),
-                    ..fault.clone()
-                }
+                Fault { at: fault.at.draw(&mut stream), ..fault.clone() }
             })
             .collect();
         faults.sort_by_key(|fault| fault.at.from);
@@ -193,16 +190,8 @@ pub enum Target {
 
 impl Target {
     /// The words that are not machine names.
-    pub const ROLES: [&'static str; 8] = [
-        "leader",
-        "replica",
-        "replicas",
-        "instances",
-        "unhealthy",
-        "consul",
-        "store",
-        "clients",
-    ];
+    pub const ROLES: [&'static str; 8] =
+        ["leader", "replica", "replicas", "instances", "unhealthy", "consul", "store", "clients"];
 }
 
 impl FromStr for Target {
@@ -278,18 +267,12 @@ pub struct Span {
 impl Span {
     /// A settled span.
     pub const fn exactly(value: Duration) -> Self {
-        Self {
-            from: value,
-            to: value,
-        }
+        Self { from: value, to: value }
     }
 
     /// A span from `from` to `to` milliseconds.
     pub const fn millis(from: u64, to: u64) -> Self {
-        Self {
-            from: Duration::from_millis(from),
-            to: Duration::from_millis(to),
-        }
+        Self { from: Duration::from_millis(from), to: Duration::from_millis(to) }
     }
 
     /// One value out of the span, to the millisecond.
@@ -317,10 +300,7 @@ impl FromStr for Span {
             })
         };
         let span = match text.split_once("..") {
-            Some((from, to)) => Self {
-                from: parse(from)?,
-                to: parse(to)?,
-            },
+            Some((from, to)) => Self { from: parse(from)?, to: parse(to)? },
             None => Self::exactly(parse(text)?),
         };
         if span.from > span.to {
@@ -360,11 +340,7 @@ struct Written {
     lasting: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     peer: Option<Target>,
-    #[serde(
-        default,
-        with = "ironbird_agent::duration::option",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, with = "ironbird_agent::duration::option", skip_serializing_if = "Option::is_none")]
     delay: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rate: Option<f64>,
@@ -374,15 +350,7 @@ impl TryFrom<Written> for Fault {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written {
-            at,
-            kind: name,
-            target,
-            lasting,
-            mut peer,
-            mut delay,
-            mut rate,
-        } = written;
+        let Written { at, kind: name, target, lasting, mut peer, mut delay, mut rate } = written;
         let need = |field: &str| format!("a `{name}` fault needs `{field}`");
         let kind = match name.as_str() {
             "kill" => FaultKind::Kill,
@@ -390,15 +358,9 @@ impl TryFrom<Written> for Fault {
             "stop" => FaultKind::Stop,
             "remove" => FaultKind::Remove,
             "pause" => FaultKind::Pause,
-            "cut" => FaultKind::Cut {
-                peer: peer.take().ok_or_else(|| need("peer"))?,
-            },
-            "cut-one-way" => FaultKind::CutOneWay {
-                peer: peer.take().ok_or_else(|| need("peer"))?,
-            },
-            "hold" => FaultKind::Hold {
-                peer: peer.take().ok_or_else(|| need("peer"))?,
-            },
+            "cut" => FaultKind::Cut { peer: peer.take().ok_or_else(|| need("peer"))? },
+            "cut-one-way" => FaultKind::CutOneWay { peer: peer.take().ok_or_else(|| need("peer"))? },
+            "hold" => FaultKind::Hold { peer: peer.take().ok_or_else(|| need("peer"))? },
             "latency" => FaultKind::Latency {
                 peer: peer.take().ok_or_else(|| need("peer"))?,
                 delay: delay.take().ok_or_else(|| need("delay"))?,
@@ -410,28 +372,17 @@ impl TryFrom<Written> for Fault {
                     .filter(|rate| (0.0..1.0).contains(rate))
                     .ok_or_else(|| format!("{}, from 0 to below 1", need("rate")))?,
             },
-            "catalog-lag" => FaultKind::CatalogLag {
-                delay: delay.take().ok_or_else(|| need("delay"))?,
-            },
+            "catalog-lag" => FaultKind::CatalogLag { delay: delay.take().ok_or_else(|| need("delay"))? },
             other => {
-                return Err(format!(
-                    "`{other}` is no kind of fault: one of {}",
-                    FaultKind::NAMES.join(", ")
-                ));
+                return Err(format!("`{other}` is no kind of fault: one of {}", FaultKind::NAMES.join(", ")));
             }
         };
-        let unused = [
-            ("peer", peer.is_some()),
-            ("delay", delay.is_some()),
-            ("rate", rate.is_some()),
-        ];
+        let unused = [("peer", peer.is_some()), ("delay", delay.is_some()), ("rate", rate.is_some())];
         if let Some((field, _)) = unused.into_iter().find(|(_, there)| *there) {
             return Err(format!("a `{name}` fault takes no `{field}`"));
         }
-        let momentary = matches!(
-            kind,
-            FaultKind::Kill | FaultKind::PowerLoss | FaultKind::Stop | FaultKind::Remove
-        );
+        let momentary =
+            matches!(kind, FaultKind::Kill | FaultKind::PowerLoss | FaultKind::Stop | FaultKind::Remove);
         let lasting = match (lasting.as_deref(), momentary) {
             (None, true) => Lasting::Moment,
             (Some(_), true) => return Err(format!("a `{name}` fault happens at once and takes no `for`")),
@@ -441,12 +392,7 @@ impl TryFrom<Written> for Fault {
                 format!("`for` is neither \"ever\" nor a duration like \"30s\": {error}")
             })?),
         };
-        Ok(Self {
-            at,
-            kind,
-            target,
-            lasting,
-        })
+        Ok(Self { at, kind, target, lasting })
     }
 }
 
@@ -471,14 +417,6 @@ impl From<Fault> for Written {
             Lasting::For(length) => Some(humantime::format_duration(length).to_string()),
             Lasting::Forever => Some("ever".to_owned()),
         };
-        Self {
-            at: fault.at,
-            kind,
-            target: fault.target,
-            lasting,
-            peer,
-            delay,
-            rate,
-        }
+        Self { at: fault.at, kind, target: fault.target, lasting, peer, delay, rate }
     }
 }

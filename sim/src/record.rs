@@ -63,8 +63,7 @@ impl Record {
     pub fn hash(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
         // A hasher takes every byte it is given.
-        self.write_to(io::BufWriter::with_capacity(1 << 16, &mut hasher))
-            .ok();
+        self.write_to(io::BufWriter::with_capacity(1 << 16, &mut hasher)).ok();
         hasher.finalize()
     }
 

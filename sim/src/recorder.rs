@@ -18,10 +18,7 @@ pub struct Recorder {
 impl Recorder {
     /// An empty record whose time starts at `origin`.
     pub fn new(origin: Instant) -> Self {
-        Self {
-            origin,
-            events: Rc::default(),
-        }
+        Self { origin, events: Rc::default() }
     }
 
     /// Time since the start of the run.
@@ -33,12 +30,7 @@ impl Recorder {
     pub fn write(&self, host: &str, what: What) {
         let mut events = self.events.borrow_mut();
         let step = events.len() as u64;
-        events.push(Event {
-            step,
-            at: self.now(),
-            host: host.to_owned(),
-            what,
-        });
+        events.push(Event { step, at: self.now(), host: host.to_owned(), what });
     }
 
     /// How many events there are.

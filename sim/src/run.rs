@@ -31,11 +31,7 @@ pub fn run(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Run {
     let record = world::fly(spec, scenario, seed, plan);
     let violations = properties::check(&record);
     let recovery = properties::recovery(&record);
-    Run {
-        record,
-        violations,
-        recovery,
-    }
+    Run { record, violations, recovery }
 }
 
 /// From when on the cluster is given its time to be whole: all faults are over and all instances started.
@@ -54,13 +50,7 @@ pub fn quiet_at(spec: &Spec, plan: &FaultPlan) -> Duration {
 ///   restored; the object store is asked twice, and a database may have to start twice (once to be set
 ///   up, once for good).
 pub fn recovery_bound(spec: &Spec) -> Duration {
-    let Spec {
-        cluster,
-        scheduler,
-        mysql,
-        store,
-        ..
-    } = spec;
+    let Spec { cluster, scheduler, mysql, store, .. } = spec;
     let election = 2 * cluster.session_ttl + cluster.lock_delay;
     let noticing = cluster.watch_interval + 2 * cluster.health_interval;
     let provisioning = scheduler.replacement.to

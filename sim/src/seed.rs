@@ -40,12 +40,9 @@ mod tests {
     fn a_stream_is_fixed_by_seed_purpose_and_entity() {
         let draw = |seed, purpose, entity| Seed(seed).stream(purpose, entity).next_u64();
         assert_eq!(draw(1, "network", "a"), draw(1, "network", "a"));
-        for other in [
-            draw(2, "network", "a"),
-            draw(1, "plan", "a"),
-            draw(1, "network", "b"),
-            draw(1, "networ", "ka"),
-        ] {
+        for other in
+            [draw(2, "network", "a"), draw(1, "plan", "a"), draw(1, "network", "b"), draw(1, "networ", "ka")]
+        {
             assert_ne!(draw(1, "network", "a"), other);
         }
     }

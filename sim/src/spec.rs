@@ -32,9 +32,7 @@ pub struct Spec {
 impl Spec {
     /// The faults as a plan.
     pub fn plan(&self) -> FaultPlan {
-        FaultPlan {
-            faults: self.faults.clone(),
-        }
+        FaultPlan { faults: self.faults.clone() }
     }
 }
 
@@ -104,10 +102,7 @@ pub struct Network {
 
 impl Default for Network {
     fn default() -> Self {
-        Self {
-            latency: Span::millis(1, 4),
-            loss: 0.0,
-        }
+        Self { latency: Span::millis(1, 4), loss: 0.0 }
     }
 }
 
@@ -121,9 +116,7 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self {
-            latency: Span::millis(50, 500),
-        }
+        Self { latency: Span::millis(50, 500) }
     }
 }
 
@@ -162,9 +155,7 @@ pub struct Scheduler {
 
 impl Default for Scheduler {
     fn default() -> Self {
-        Self {
-            replacement: Span::millis(5_000, 20_000),
-        }
+        Self { replacement: Span::millis(5_000, 20_000) }
     }
 }
 
@@ -180,9 +171,6 @@ pub struct Workload {
 
 impl Default for Workload {
     fn default() -> Self {
-        Self {
-            clients: 1,
-            interval: Span::millis(1_000, 3_000),
-        }
+        Self { clients: 1, interval: Span::millis(1_000, 3_000) }
     }
 }

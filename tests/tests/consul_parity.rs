@@ -52,11 +52,7 @@ fn the_fake_answers_as_the_real_one_does() {
         let (method, path) = request.split_once(' ').expect("a method and a path");
         let answer = fake.send(method, &on_fake.fill(path), &on_fake.fill(body));
         let (seen_by_fake, fakes) = on_fake.normalise(&answer);
-        let attempts = if path.contains("/catalog/") || path.contains("/health/") {
-            100
-        } else {
-            1
-        };
+        let attempts = if path.contains("/catalog/") || path.contains("/health/") { 100 } else { 1 };
         let mut outcome = None;
         for _ in 0..attempts {
             let answer = real.send(method, &on_real.fill(path), &on_real.fill(body));
@@ -97,10 +93,7 @@ struct Answer {
 
 impl Answer {
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -185,9 +178,7 @@ impl Side {
             let Some(at) = next else {
                 break;
             };
-            let digits = rest[at..]
-                .find(|c: char| !c.is_ascii_digit())
-                .map_or(rest.len(), |end| at + end);
+            let digits = rest[at..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |end| at + end);
             let index = rest[at..digits].parse().expect("digits");
             seen.insert(index);
             pieces.push(Ok(&rest[..at]));
@@ -256,26 +247,15 @@ impl Real {
         std::fs::write(&file, config.to_string()).expect("a file in our own folder");
         let Some(child) = launch(data.path(), &file) else {
             let required = std::env::var_os("IRONBIRD_REQUIRE_CONSUL").is_some();
-            assert!(
-                !required,
-                "IRONBIRD_REQUIRE_CONSUL is set, and there is no consul on PATH"
-            );
+            assert!(!required, "IRONBIRD_REQUIRE_CONSUL is set, and there is no consul on PATH");
             skipped();
             return None;
         };
-        let real = Self {
-            child,
-            http: SocketAddr::new(LOCALHOST, http),
-            server_port,
-            serf_port,
-            _data: data,
-        };
+        let real =
+            Self { child, http: SocketAddr::new(LOCALHOST, http), server_port, serf_port, _data: data };
         for _ in 0..1500 {
             let up = TcpStream::connect(real.http).is_ok()
-                && real
-                    .send("GET", "/v1/catalog/nodes", "")
-                    .body
-                    .contains("lan_ipv4");
+                && real.send("GET", "/v1/catalog/nodes", "").body.contains("lan_ipv4");
             if up {
                 return Some(real);
             }
@@ -286,16 +266,12 @@ impl Real {
 
     fn send(&self, method: &str, path: &str, body: &str) -> Answer {
         let mut stream = TcpStream::connect(self.http).expect("the real Consul listens");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .expect("a timeout");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: consul\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
         );
-        stream
-            .write_all(request.as_bytes())
-            .expect("the real Consul reads");
+        stream.write_all(request.as_bytes()).expect("the real Consul reads");
         // One that has said no to a body's length may not read it.
         stream.write_all(body.as_bytes()).ok();
         let mut answer = Vec::new();
@@ -312,15 +288,7 @@ fn skipped() {
 fn launch(data: &Path, config: &Path) -> Option<Child> {
     let log = std::fs::File::create(data.join("log")).expect("a file in our own folder");
     Command::new("consul")
-        .args([
-            "agent",
-            "-server",
-            "-bootstrap",
-            "-bind",
-            "127.0.0.1",
-            "-client",
-            "127.0.0.1",
-        ])
+        .args(["agent", "-server", "-bootstrap", "-bind", "127.0.0.1", "-client", "127.0.0.1"])
         .args(["-node", NODE, "-data-dir"])
         .arg(data.join("data"))
         .arg("-config-file")
@@ -333,10 +301,7 @@ fn launch(data: &Path, config: &Path) -> Option<Child> {
 }
 
 fn parse(answer: &[u8]) -> Answer {
-    let end = answer
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .expect("a whole head");
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head");
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
@@ -347,11 +312,7 @@ fn parse(answer: &[u8]) -> Answer {
     let body = &answer[end + 4..];
     let chunked = headers.iter().any(|(name, _)| name == "transfer-encoding");
     let body = if chunked { unchunk(body) } else { body.to_vec() };
-    Answer {
-        status: status.expect("a status"),
-        headers,
-        body: String::from_utf8_lossy(&body).into_owned(),
-    }
+    Answer { status: status.expect("a status"), headers, body: String::from_utf8_lossy(&body).into_owned() }
 }
 
 fn unchunk(mut body: &[u8]) -> Vec<u8> {
@@ -390,10 +351,7 @@ impl Fake {
         let mut config = ConsulConfig::new(NODE, LOCALHOST);
         config.server_port = real.server_port;
         config.serf_port = real.serf_port;
-        Self {
-            consul: Consul::new(config, Seed(1).stream("consul", NODE)),
-            now: Duration::ZERO,
-        }
+        Self { consul: Consul::new(config, Seed(1).stream("consul", NODE)), now: Duration::ZERO }
     }
 
     fn send(&mut self, method: &str, path: &str, body: &str) -> Answer {
@@ -407,9 +365,7 @@ impl Fake {
             Reply::Now(response) => response,
             Reply::Blocked(mut blocked) => {
                 self.now = blocked.deadline();
-                self.consul
-                    .poll(self.now, &mut blocked)
-                    .expect("an answer at the deadline")
+                self.consul.poll(self.now, &mut blocked).expect("an answer at the deadline")
             }
         };
         Answer {
@@ -418,10 +374,7 @@ impl Fake {
                 .headers()
                 .iter()
                 .map(|(name, value)| {
-                    (
-                        name.to_string(),
-                        String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                    )
+                    (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
                 })
                 .collect(),
             body: match method {

@@ -208,11 +208,7 @@ impl<H: Host> Agent<'_, H> {
     /// # Errors
     /// When there is no usable answer; see [`super::Error::outcome_unknown`].
     pub async fn register_service(&self, service: &ServiceSpec) -> Result<()> {
-        self.0
-            .put(Path::new("/v1/agent/service/register", ""), &service.body())
-            .await?
-            .ok()
-            .map(drop)
+        self.0.put(Path::new("/v1/agent/service/register", ""), &service.body()).await?.ok().map(drop)
     }
 
     /// Removes a service and its checks. One that is not there is fine.
@@ -220,14 +216,8 @@ impl<H: Host> Agent<'_, H> {
     /// # Errors
     /// When there is no usable answer; see [`super::Error::outcome_unknown`].
     pub async fn deregister_service(&self, id: &str) -> Result<()> {
-        let answer = self
-            .0
-            .call(
-                Method::PUT,
-                Path::new("/v1/agent/service/deregister/", id),
-                Bytes::new(),
-            )
-            .await?;
+        let answer =
+            self.0.call(Method::PUT, Path::new("/v1/agent/service/deregister/", id), Bytes::new()).await?;
         // Consul up to 1.x answers 200 for an unknown id, later ones 404.
         if answer.status() == 404 {
             return Ok(());
@@ -240,14 +230,7 @@ impl<H: Host> Agent<'_, H> {
     /// # Errors
     /// When there is no usable answer; see [`super::Error::outcome_unknown`].
     pub async fn register_check(&self, check: &CheckSpec) -> Result<()> {
-        self.0
-            .put(
-                Path::new("/v1/agent/check/register", ""),
-                &check.body().by_itself(),
-            )
-            .await?
-            .ok()
-            .map(drop)
+        self.0.put(Path::new("/v1/agent/check/register", ""), &check.body().by_itself()).await?.ok().map(drop)
     }
 
     /// Sets the status of a TTL check and starts its TTL again.
@@ -262,14 +245,7 @@ impl<H: Host> Agent<'_, H> {
             status: Status,
             output: &'a str,
         }
-        self.0
-            .put(
-                Path::new("/v1/agent/check/update/", id),
-                &Update { status, output },
-            )
-            .await?
-            .ok()
-            .map(drop)
+        self.0.put(Path::new("/v1/agent/check/update/", id), &Update { status, output }).await?.ok().map(drop)
     }
 
     /// Sets a TTL check to passing and starts its TTL again, as [`Agent::update_check`] by the older way.
@@ -278,11 +254,7 @@ impl<H: Host> Agent<'_, H> {
     /// As [`Agent::update_check`].
     pub async fn pass_check(&self, id: &str) -> Result<()> {
         self.0
-            .call(
-                Method::PUT,
-                Path::new("/v1/agent/check/pass/", id).with("note", "ok"),
-                Bytes::new(),
-            )
+            .call(Method::PUT, Path::new("/v1/agent/check/pass/", id).with("note", "ok"), Bytes::new())
             .await?
             .ok()
             .map(drop)
@@ -305,10 +277,7 @@ impl<H: Host> Agent<'_, H> {
     }
 
     async fn list(&self, path: &str) -> Result<Answer> {
-        self.0
-            .call(Method::GET, Path::new(path, ""), Bytes::new())
-            .await?
-            .ok()
+        self.0.call(Method::GET, Path::new(path, ""), Bytes::new()).await?.ok()
     }
 }
 

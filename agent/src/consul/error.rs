@@ -50,11 +50,7 @@ pub enum Cause {
 
 impl Error {
     pub(super) fn new(verb: Method, path: &str, cause: Cause) -> Self {
-        Self {
-            verb,
-            path: path.to_owned(),
-            cause,
-        }
+        Self { verb, path: path.to_owned(), cause }
     }
 
     /// The status Consul answered with, when it did answer.
@@ -96,26 +92,11 @@ mod tests {
     #[test]
     fn errors_name_verb_and_path_and_whether_it_may_have_happened() {
         let error = |cause| Error::new(Method::PUT, "/v1/kv/a", cause);
-        let status = |status, body: &str| Cause::Status {
-            status,
-            body: body.to_owned(),
-        };
+        let status = |status, body: &str| Cause::Status { status, body: body.to_owned() };
         for (cause, text, unknown) in [
-            (
-                Cause::Unreachable(io::Error::other("refused")),
-                "PUT /v1/kv/a: unreachable: refused",
-                false,
-            ),
-            (
-                Cause::TimedOut(Duration::from_secs(10)),
-                "PUT /v1/kv/a: no answer within 10s",
-                true,
-            ),
-            (
-                status(500, "No cluster leader"),
-                "PUT /v1/kv/a: status 500: No cluster leader",
-                true,
-            ),
+            (Cause::Unreachable(io::Error::other("refused")), "PUT /v1/kv/a: unreachable: refused", false),
+            (Cause::TimedOut(Duration::from_secs(10)), "PUT /v1/kv/a: no answer within 10s", true),
+            (status(500, "No cluster leader"), "PUT /v1/kv/a: status 500: No cluster leader", true),
             (status(429, ""), "PUT /v1/kv/a: status 429", false),
         ] {
             let error = error(cause);

@@ -95,11 +95,7 @@ impl From<Raw> for ServiceInstance {
     fn from(raw: Raw) -> Self {
         Self {
             node: raw.node.node,
-            address: if raw.service.address.is_empty() {
-                raw.node.address
-            } else {
-                raw.service.address
-            },
+            address: if raw.service.address.is_empty() { raw.node.address } else { raw.service.address },
             id: raw.service.id,
             name: raw.service.service,
             port: raw.service.port,

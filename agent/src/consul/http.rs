@@ -92,9 +92,7 @@ pub enum Failure {
 
 impl<H: Host> Clone for Client<H> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Rc::clone(&self.shared),
-        }
+        Self { shared: Rc::clone(&self.shared) }
     }
 }
 
@@ -106,13 +104,7 @@ impl<H: Host> Client<H> {
 
     /// As [`Client::new`], refusing responses with a body of more than `response_limit` bytes.
     pub fn with_response_limit(host: H, response_limit: usize) -> Self {
-        Self {
-            shared: Rc::new(Shared {
-                host,
-                response_limit,
-                idle: RefCell::default(),
-            }),
-        }
+        Self { shared: Rc::new(Shared { host, response_limit, idle: RefCell::default() }) }
     }
 
     /// The host this client talks through.
@@ -206,11 +198,7 @@ impl<H: Host> Client<H> {
                 })?
                 .to_bytes();
             self.keep(address, connection);
-            return Ok(Response {
-                status: parts.status.as_u16(),
-                headers: parts.headers,
-                body,
-            });
+            return Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body });
         }
     }
 
@@ -237,26 +225,16 @@ impl<H: Host> Client<H> {
     }
 
     async fn open(&self, address: SocketAddr) -> Result<Connection, Failure> {
-        let stream = self
-            .shared
-            .host
-            .connect(address)
-            .await
-            .map_err(Failure::Unreachable)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| failure(&error))?;
+        let stream = self.shared.host.connect(address).await.map_err(Failure::Unreachable)?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure(&error))?;
         let driver = tokio::task::spawn_local(async move {
             // How it ended is told to whoever waits for a response; an idle one has nobody to tell.
             let _ = connection.await;
         });
         let host_header = HeaderValue::try_from(address.to_string())
             .map_err(|error| Failure::Protocol(error.to_string()))?;
-        Ok(Connection {
-            sender,
-            driver,
-            host_header,
-        })
+        Ok(Connection { sender, driver, host_header })
     }
 }
 

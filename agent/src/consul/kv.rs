@@ -120,8 +120,7 @@ impl<H: Host> Kv<'_, H> {
     /// When there is no usable answer; status 500 naming the session when there is no such session.
     /// After an unknown outcome, asking again with the same session is harmless.
     pub async fn acquire(&self, key: &str, session: &str, value: impl Into<Bytes>) -> Result<bool> {
-        self.write(Path::new(BASE, key).with("acquire", session), value.into())
-            .await
+        self.write(Path::new(BASE, key).with("acquire", session), value.into()).await
     }
 
     /// Writes `value` and gives the key's lock up. `false`: `session` does not hold it.
@@ -129,8 +128,7 @@ impl<H: Host> Kv<'_, H> {
     /// # Errors
     /// When there is no usable answer; see [`super::Error::outcome_unknown`].
     pub async fn release(&self, key: &str, session: &str, value: impl Into<Bytes>) -> Result<bool> {
-        self.write(Path::new(BASE, key).with("release", session), value.into())
-            .await
+        self.write(Path::new(BASE, key).with("release", session), value.into()).await
     }
 
     /// Removes a key. Removing what is not there is fine.
@@ -138,11 +136,7 @@ impl<H: Host> Kv<'_, H> {
     /// # Errors
     /// When there is no usable answer; see [`super::Error::outcome_unknown`].
     pub async fn delete(&self, key: &str) -> Result<()> {
-        self.0
-            .call(Method::DELETE, Path::new(BASE, key), Bytes::new())
-            .await?
-            .ok()
-            .map(drop)
+        self.0.call(Method::DELETE, Path::new(BASE, key), Bytes::new()).await?.ok().map(drop)
     }
 
     /// Removes every key that begins with `prefix`.
@@ -152,11 +146,7 @@ impl<H: Host> Kv<'_, H> {
     pub async fn delete_prefix(&self, prefix: &str) -> Result<()> {
         let mut path = Path::new(BASE, prefix);
         path.flag("recurse");
-        self.0
-            .call(Method::DELETE, path, Bytes::new())
-            .await?
-            .ok()
-            .map(drop)
+        self.0.call(Method::DELETE, path, Bytes::new()).await?.ok().map(drop)
     }
 
     async fn write(&self, path: Path, value: Bytes) -> Result<bool> {

@@ -46,12 +46,7 @@ pub use self::txn::{TxnConflict, TxnError, TxnOp};
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What stays as it is in a path: the unreserved characters of RFC 3986 and the separator of keys.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/');
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// What stays as it is in the value of a query.
 const QUERY: &AsciiSet = &PATH.add(b'/');
@@ -87,11 +82,7 @@ impl<T> Indexed<T> {
     /// higher one would block although the data changed, so the next query starts afresh. An index of 0
     /// would not block at all, and turn a watch into a busy loop. (Consul docs, "Blocking Queries".)
     pub fn next_index(&self, previous: u64) -> u64 {
-        if self.index < previous {
-            0
-        } else {
-            self.index.max(1)
-        }
+        if self.index < previous { 0 } else { self.index.max(1) }
     }
 }
 
@@ -134,13 +125,7 @@ impl<H: Host> Consul<H> {
 
     /// As [`Consul::new`], on the connections of `client`.
     pub fn with_client(client: http::Client<H>, address: SocketAddr) -> Self {
-        Self {
-            client,
-            address,
-            token: None,
-            consistency: Consistency::Default,
-            timeout: REQUEST_TIMEOUT,
-        }
+        Self { client, address, token: None, consistency: Consistency::Default, timeout: REQUEST_TIMEOUT }
     }
 
     /// The same agent, asked with an ACL token. A token that cannot be a header's value is refused by
@@ -218,16 +203,8 @@ impl<H: Host> Consul<H> {
             }
         };
         let token = self.token.as_ref().map(|token| (&TOKEN, token));
-        match self
-            .client
-            .send(self.address, method.clone(), uri.clone(), token, body, deadline)
-            .await
-        {
-            Ok(response) => Ok(Answer {
-                method,
-                uri,
-                response,
-            }),
+        match self.client.send(self.address, method.clone(), uri.clone(), token, body, deadline).await {
+            Ok(response) => Ok(Answer { method, uri, response }),
             Err(failure) => Err(Error::new(method, uri.path(), failure.into())),
         }
     }
@@ -254,11 +231,7 @@ impl<H: Host> Consul<H> {
     async fn put<B: Serialize>(&self, path: Path, body: &B) -> Result<Answer> {
         match serde_json::to_vec(body) {
             Ok(body) => self.call(Method::PUT, path, body.into()).await,
-            Err(error) => Err(Error::new(
-                Method::PUT,
-                &path.text,
-                Cause::Protocol(error.to_string()),
-            )),
+            Err(error) => Err(Error::new(Method::PUT, &path.text, Cause::Protocol(error.to_string()))),
         }
     }
 }
@@ -282,10 +255,7 @@ impl Path {
         let mut text = String::with_capacity(base.len() + rest.len() + 16);
         text.push_str(base);
         text.extend(utf8_percent_encode(rest, PATH));
-        Self {
-            text,
-            has_query: false,
-        }
+        Self { text, has_query: false }
     }
 
     fn separate(&mut self) {
@@ -348,11 +318,7 @@ impl Answer {
     }
 
     fn ok(self) -> Result<Self> {
-        if self.response.is_success() {
-            Ok(self)
-        } else {
-            Err(self.status_error())
-        }
+        if self.response.is_success() { Ok(self) } else { Err(self.status_error()) }
     }
 
     fn json<T: DeserializeOwned>(&self) -> Result<T> {
@@ -368,10 +334,7 @@ impl Answer {
     }
 
     fn indexed<T>(&self, value: T) -> Indexed<T> {
-        Indexed {
-            index: self.index(),
-            value,
-        }
+        Indexed { index: self.index(), value }
     }
 }
 

@@ -130,12 +130,8 @@ impl<H: Host> Session<'_, H> {
             #[serde(rename = "ID")]
             id: String,
         }
-        let created: Created = self
-            .0
-            .put(Path::new("/v1/session/create", ""), &spec.body())
-            .await?
-            .ok()?
-            .json()?;
+        let created: Created =
+            self.0.put(Path::new("/v1/session/create", ""), &spec.body()).await?.ok()?.json()?;
         Ok(created.id)
     }
 
@@ -145,10 +141,7 @@ impl<H: Host> Session<'_, H> {
     /// # Errors
     /// When there is no usable answer: the session may well be alive.
     pub async fn renew(&self, id: &str) -> Result<bool> {
-        let answer = self
-            .0
-            .call(Method::PUT, Path::new("/v1/session/renew/", id), Bytes::new())
-            .await?;
+        let answer = self.0.call(Method::PUT, Path::new("/v1/session/renew/", id), Bytes::new()).await?;
         match answer.status() {
             404 => Ok(false),
             _ => answer.ok().map(|_| true),
@@ -161,11 +154,7 @@ impl<H: Host> Session<'_, H> {
     /// # Errors
     /// When there is no usable answer; see [`super::Error::outcome_unknown`].
     pub async fn destroy(&self, id: &str) -> Result<()> {
-        self.0
-            .call(Method::PUT, Path::new("/v1/session/destroy/", id), Bytes::new())
-            .await?
-            .ok()
-            .map(drop)
+        self.0.call(Method::PUT, Path::new("/v1/session/destroy/", id), Bytes::new()).await?.ok().map(drop)
     }
 
     /// The session, or `None` when there is none with this id.
@@ -173,12 +162,8 @@ impl<H: Host> Session<'_, H> {
     /// # Errors
     /// When there is no usable answer.
     pub async fn info(&self, id: &str) -> Result<Option<SessionInfo>> {
-        let sessions: Option<Vec<SessionInfo>> = self
-            .0
-            .read(Path::new("/v1/session/info/", id), None)
-            .await?
-            .ok()?
-            .json()?;
+        let sessions: Option<Vec<SessionInfo>> =
+            self.0.read(Path::new("/v1/session/info/", id), None).await?.ok()?.json()?;
         Ok(sessions.unwrap_or_default().into_iter().next())
     }
 }
@@ -191,10 +176,7 @@ mod tests {
     fn specs_are_written_as_consul_reads_them() {
         let mut spec = SessionSpec::new("lock");
         let json = |spec: &SessionSpec| serde_json::to_string(&spec.body()).unwrap();
-        assert_eq!(
-            json(&spec),
-            r#"{"Name":"lock","LockDelay":"15s","Behavior":"release"}"#
-        );
+        assert_eq!(json(&spec), r#"{"Name":"lock","LockDelay":"15s","Behavior":"release"}"#);
         spec.ttl = Some(Duration::from_secs(60));
         spec.lock_delay = Duration::ZERO;
         spec.behavior = Behavior::Delete;

@@ -12,11 +12,7 @@ fn address() -> SocketAddr {
 }
 
 fn answer(status: u16, body: &str) -> Answer {
-    (
-        status,
-        vec![("x-consul-index", "7".to_owned())],
-        body.as_bytes().to_vec(),
-    )
+    (status, vec![("x-consul-index", "7".to_owned())], body.as_bytes().to_vec())
 }
 
 /// Answers every request with what it was asked.
@@ -53,20 +49,9 @@ fn requests_are_asked_as_documented() {
                 said(consul.session().renew("s").await.unwrap_err()),
                 said(consul.session().destroy("s").await.unwrap_err()),
                 said(consul.agent().pass_check("c").await.unwrap_err()),
-                said(
-                    consul
-                        .agent()
-                        .update_check("c", Status::Critical, "no")
-                        .await
-                        .unwrap_err()
-                ),
+                said(consul.agent().update_check("c", Status::Critical, "no").await.unwrap_err()),
                 said(health.service("db", true, Some("x y")).await.unwrap_err()),
-                said(
-                    health
-                        .service_blocking("db", false, None, 3, minute)
-                        .await
-                        .unwrap_err()
-                ),
+                said(health.service_blocking("db", false, None, 3, minute).await.unwrap_err()),
             ],
             [
                 "GET /v1/kv/a%20b",
@@ -106,21 +91,13 @@ fn a_no_is_an_answer_and_not_an_error() {
             }
         });
         let consul = Consul::new(host, address());
-        let none = consul
-            .kv()
-            .get_blocking("none", 0, Duration::from_secs(1))
-            .await
-            .unwrap();
+        let none = consul.kv().get_blocking("none", 0, Duration::from_secs(1)).await.unwrap();
         assert_eq!((none.index, none.value), (7, None));
         assert!(!consul.session().renew("gone").await.unwrap());
         assert!(!consul.kv().acquire("held", "s", "").await.unwrap());
         assert_eq!(consul.session().info("gone").await.unwrap(), None);
         consul.agent().deregister_service("gone").await.unwrap();
-        let conflict = consul
-            .txn(&[TxnOp::Get { key: "k".into() }])
-            .await
-            .unwrap()
-            .unwrap_err();
+        let conflict = consul.txn(&[TxnOp::Get { key: "k".into() }]).await.unwrap().unwrap_err();
         assert_eq!(conflict.errors[0].what, "stale");
     });
 }
@@ -137,15 +114,8 @@ fn one_connection_serves_one_request_after_another_and_is_opened_again_when_clos
         });
         let client = http::Client::new(host.clone());
         for (path, connections) in [("/a", 1), ("/b", 1), ("/close", 1), ("/c", 2), ("/d", 2)] {
-            let response = client
-                .request(address(), Method::PUT, path, "x", REQUEST_TIMEOUT)
-                .await
-                .unwrap();
-            assert_eq!(
-                (response.status, host.connections()),
-                (200, connections),
-                "{path}"
-            );
+            let response = client.request(address(), Method::PUT, path, "x", REQUEST_TIMEOUT).await.unwrap();
+            assert_eq!((response.status, host.connections()), (200, connections), "{path}");
         }
     });
 }
@@ -171,11 +141,7 @@ fn a_request_ends_at_its_deadline_and_its_connection_with_it() {
         assert_eq!(host.now().as_secs(), 10);
         slow.set(false);
         assert!(consul.kv().put("k", "v").await.unwrap());
-        assert_eq!(
-            host.connections(),
-            2,
-            "the half-used connection must not be used again"
-        );
+        assert_eq!(host.connections(), 2, "the half-used connection must not be used again");
 
         // A blocking query gets its wait, Consul's sixteenth and the usual ten seconds.
         slow.set(true);
@@ -196,10 +162,7 @@ fn nobody_there_and_too_much_said_are_told_apart() {
 
         host.serve(|_, _, _| async { (200, Vec::new(), vec![b'x'; 2000]) });
         let small = http::Client::with_response_limit(host.clone(), 1999);
-        let failure = small
-            .request(address(), Method::GET, "/", "", REQUEST_TIMEOUT)
-            .await
-            .unwrap_err();
+        let failure = small.request(address(), Method::GET, "/", "", REQUEST_TIMEOUT).await.unwrap_err();
         assert!(matches!(failure, http::Failure::Protocol(_)), "{failure}");
         let error = consul.kv().get("k").await.unwrap_err();
         assert!(matches!(error.cause, Cause::Protocol(_)), "{error}");
@@ -224,30 +187,21 @@ fn paths_keep_slashes_and_encode_the_rest() {
     path.flag("raw");
     path.pair("cas", 7);
     path.text_pair("tag", "x/y&z=1");
-    assert_eq!(
-        path.text,
-        "/v1/kv/a%20b/%C3%BC%3Fx%23%25?raw&cas=7&tag=x%2Fy%26z%3D1"
-    );
+    assert_eq!(path.text, "/v1/kv/a%20b/%C3%BC%3Fx%23%25?raw&cas=7&tag=x%2Fy%26z%3D1");
 }
 
 #[test]
 fn an_index_that_went_back_starts_afresh_and_none_never_spins() {
     for (answered, previous, next) in [(5, 3, 5), (5, 5, 5), (2, 5, 0), (0, 0, 1), (0, 5, 0)] {
-        let indexed = Indexed {
-            index: answered,
-            value: (),
-        };
+        let indexed = Indexed { index: answered, value: () };
         assert_eq!(indexed.next_index(previous), next, "{answered} after {previous}");
     }
 }
 
 #[test]
 fn a_machine_that_loses_power_takes_its_connections_with_it() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let local = tokio::task::LocalSet::new();
     // One request done and its connection idle, one under way, and the client held outside.
     let client = local.block_on(&runtime, async {
@@ -259,15 +213,11 @@ fn a_machine_that_loses_power_takes_its_connections_with_it() {
             answer(200, "")
         });
         let client = http::Client::new(host.clone());
-        let done = client
-            .request(address(), Method::GET, "/", "", REQUEST_TIMEOUT)
-            .await
-            .unwrap();
+        let done = client.request(address(), Method::GET, "/", "", REQUEST_TIMEOUT).await.unwrap();
         assert!(done.is_success());
         let slow = client.clone();
         tokio::task::spawn_local(async move {
-            slow.request(address(), Method::GET, "/slow", "", REQUEST_TIMEOUT)
-                .await
+            slow.request(address(), Method::GET, "/slow", "", REQUEST_TIMEOUT).await
         });
         host.sleep(Duration::from_secs(1)).await;
         client
@@ -284,10 +234,8 @@ fn a_request_that_timed_out_sends_nothing_more() {
         host.deafen();
         let client = http::Client::new(host.clone());
         let large = vec![b'x'; 1 << 20];
-        let failure = client
-            .request(address(), Method::PUT, "/backup", large, REQUEST_TIMEOUT)
-            .await
-            .unwrap_err();
+        let failure =
+            client.request(address(), Method::PUT, "/backup", large, REQUEST_TIMEOUT).await.unwrap_err();
         assert!(matches!(failure, http::Failure::TimedOut(_)), "{failure}");
         // Whoever listens again long after finds what was in flight, and then the end.
         let mut arrived = Vec::new();

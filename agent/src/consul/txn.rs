@@ -203,9 +203,7 @@ impl<H: Host> Consul<H> {
         let answer = self.put(Path::new("/v1/txn", ""), &body).await?;
         if answer.status() == 409 {
             let outcome: Outcome = answer.json()?;
-            return Ok(Err(TxnConflict {
-                errors: outcome.errors,
-            }));
+            return Ok(Err(TxnConflict { errors: outcome.errors }));
         }
         let outcome: Outcome = answer.ok()?.json()?;
         Ok(Ok(outcome.results.into_iter().map(|result| result.kv).collect()))
@@ -220,20 +218,9 @@ mod tests {
     fn operations_are_written_as_consul_reads_them() {
         let (key, session) = ("k".to_owned(), "s".to_owned());
         let ops = [
-            TxnOp::CheckSession {
-                key: key.clone(),
-                session: session.clone(),
-            },
-            TxnOp::Cas {
-                key: key.clone(),
-                index: 0,
-                value: b"v".to_vec(),
-            },
-            TxnOp::Unlock {
-                key: key.clone(),
-                session,
-                value: Vec::new(),
-            },
+            TxnOp::CheckSession { key: key.clone(), session: session.clone() },
+            TxnOp::Cas { key: key.clone(), index: 0, value: b"v".to_vec() },
+            TxnOp::Unlock { key: key.clone(), session, value: Vec::new() },
             TxnOp::CheckNotExists { key },
         ];
         let raw: Vec<_> = ops.iter().map(TxnOp::raw).collect();
@@ -257,9 +244,7 @@ mod tests {
         assert_eq!((done.results[0].kv.modify_index, done.errors.len()), (9, 0));
         let failed: Outcome =
             serde_json::from_str(r#"{"Results":null,"Errors":[{"OpIndex":1,"What":"no"}]}"#).unwrap();
-        let conflict = TxnConflict {
-            errors: failed.errors,
-        };
+        let conflict = TxnConflict { errors: failed.errors };
         assert_eq!(conflict.to_string(), "transaction rolled back: operation 1: no");
     }
 }

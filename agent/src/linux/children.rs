@@ -61,31 +61,20 @@ impl Children {
             }
         });
         if getpid().as_raw() == 1 {
-            tokio::task::spawn_local(reap_orphans(
-                signal(SignalKind::child())?,
-                Rc::downgrade(&children),
-            ));
+            tokio::task::spawn_local(reap_orphans(signal(SignalKind::child())?, Rc::downgrade(&children)));
         }
         Ok(children)
     }
 
     pub(super) fn spawn(self: &Rc<Self>, command: &Command) -> io::Result<LinuxProcess> {
         let mut native = std::process::Command::new(&command.program);
-        native
-            .args(&command.args)
-            .envs(&command.env)
-            .stdin(Stdio::null())
-            .process_group(0);
+        native.args(&command.args).envs(&command.env).stdin(Stdio::null()).process_group(0);
         if command.capture {
             native.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
         let mut started = native.spawn()?;
         let pid = Pid::from_raw(i32::try_from(started.id()).map_err(io::Error::other)?);
-        let child = Rc::new(Child {
-            pid,
-            exit: RefCell::default(),
-            ended: Notify::new(),
-        });
+        let child = Rc::new(Child { pid, exit: RefCell::default(), ended: Notify::new() });
         self.0.borrow_mut().insert(pid.as_raw(), Rc::clone(&child));
         // From here on dropping the handle kills and reaps it, whatever fails.
         let mut process = LinuxProcess {
@@ -134,10 +123,7 @@ impl Child {
     /// Reaps it if it has ended. Whether there is nothing left to reap.
     fn reap(&self) -> bool {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
-        !matches!(
-            waitid(Id::Pid(self.pid), flags),
-            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR)
-        )
+        !matches!(waitid(Id::Pid(self.pid), flags), Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
     }
 }
 
@@ -213,10 +199,7 @@ impl Capture {
                 text.extend_from_slice(&buffer[..count.min(room)]);
             }
         });
-        Self {
-            text,
-            reader: Some(reader),
-        }
+        Self { text, reader: Some(reader) }
     }
 
     async fn finish(&mut self) -> Vec<u8> {

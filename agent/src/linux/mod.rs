@@ -121,14 +121,9 @@ impl Host for LinuxHost {
         self.0.start.elapsed()
     }
 
-    #[expect(
-        clippy::disallowed_types,
-        reason = "the production host is where the real clock comes from"
-    )]
+    #[expect(clippy::disallowed_types, reason = "the production host is where the real clock comes from")]
     fn unix_time(&self) -> Duration {
-        std::time::SystemTime::now()
-            .duration_since(std::time::SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
+        std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
@@ -141,11 +136,7 @@ impl Host for LinuxHost {
         self.0.streams.set(self.0.streams.get() + 1);
         let mut seed = [0; 32];
         for (word, part) in seed.chunks_exact_mut(8).enumerate() {
-            part.copy_from_slice(
-                &keyed
-                    .hash_one((purpose, self.0.streams.get(), word))
-                    .to_ne_bytes(),
-            );
+            part.copy_from_slice(&keyed.hash_one((purpose, self.0.streams.get(), word)).to_ne_bytes());
         }
         ChaCha8Rng::from_seed(seed)
     }

@@ -9,10 +9,7 @@ use crate::host::{Command, Exit, Process as _, run, within};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn fly<F: Future>(test: impl FnOnce(LinuxHost) -> F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let host = LinuxHost::new(None).unwrap();
@@ -33,11 +30,7 @@ fn is_there(pid: &str) -> bool {
 fn a_process_ends_with_its_code_and_its_output() {
     fly(|host| async move {
         let exit = run(&host, &shell("echo out; echo err >&2; exit 3").capture(), None).await;
-        let expected = Exit {
-            code: Some(3),
-            stdout: b"out\n".to_vec(),
-            stderr: b"err\n".to_vec(),
-        };
+        let expected = Exit { code: Some(3), stdout: b"out\n".to_vec(), stderr: b"err\n".to_vec() };
         assert_eq!(exit.unwrap(), expected);
         let killed = run(&host, &shell("kill -KILL $$"), None).await.unwrap();
         assert_eq!(killed, Exit::default());
@@ -86,11 +79,7 @@ fn what_outlives_its_parent_in_the_group_dies_with_the_handle() {
         let exit = process.wait().await;
         let child = String::from_utf8(exit.stdout).unwrap();
         assert!(is_there(&child));
-        assert_eq!(
-            process.wait().await.code,
-            Some(0),
-            "after the end it completes at once"
-        );
+        assert_eq!(process.wait().await.code, Some(0), "after the end it completes at once");
         drop(process);
         let stat = format!("/proc/{}/stat", child.trim());
         while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
@@ -109,11 +98,7 @@ fn files_are_replaced_whole_and_removed_with_their_folder() {
             host.write_file(&file, content.into()).await.unwrap();
         }
         assert_eq!(host.read_file(&file).await.unwrap(), b"new");
-        assert_eq!(
-            std::fs::read_dir(&deep).unwrap().count(),
-            1,
-            "something temporary is left"
-        );
+        assert_eq!(std::fs::read_dir(&deep).unwrap().count(), 1, "something temporary is left");
         host.remove(&deep).await.unwrap();
         host.remove(&deep).await.unwrap();
         assert!(!host.exists(&file).await);

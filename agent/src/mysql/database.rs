@@ -50,11 +50,7 @@ pub struct Database<H> {
 impl<H: Host> Database<H> {
     /// The database as `user`; an empty password is none.
     pub fn new(host: H, user: &str, password: &str) -> Self {
-        Self {
-            host,
-            user: user.to_owned(),
-            password: password.to_owned(),
-        }
+        Self { host, user: user.to_owned(), password: password.to_owned() }
     }
 
     /// Runs statements separated by semicolons and returns their rows, columns separated by tabs.
@@ -68,10 +64,7 @@ impl<H: Host> Database<H> {
             .args([format!("--execute={statements}")])
             .capture();
         let exit = complete(&self.host, &command, Some(STATEMENT_DEADLINE)).await?;
-        Ok(String::from_utf8_lossy(&exit.stdout)
-            .lines()
-            .map(str::to_owned)
-            .collect())
+        Ok(String::from_utf8_lossy(&exit.stdout).lines().map(str::to_owned).collect())
     }
 
     /// Sets up an empty data directory.
@@ -80,15 +73,9 @@ impl<H: Host> Database<H> {
     /// When there is one already, or it cannot be written.
     pub async fn install(&self) -> Result<(), DatabaseError> {
         let data = format!("--datadir={}", Config::DATA_DIRECTORY);
-        complete(
-            &self.host,
-            &Command::new("mysql_install_db")
-                .args(["--user=mysql", &data])
-                .capture(),
-            None,
-        )
-        .await
-        .map(drop)
+        complete(&self.host, &Command::new("mysql_install_db").args(["--user=mysql", &data]).capture(), None)
+            .await
+            .map(drop)
     }
 
     /// A copy of the running database.
@@ -128,19 +115,12 @@ async fn complete<H: Host>(
 ) -> Result<Exit, DatabaseError> {
     let exit = run(host, command, deadline)
         .await
-        .map_err(|error| DatabaseError::Program {
-            program: command.program.clone(),
-            error,
-        })?;
+        .map_err(|error| DatabaseError::Program { program: command.program.clone(), error })?;
     if exit.success() {
         return Ok(exit);
     }
     let text = String::from_utf8_lossy(&exit.stderr).trim().to_owned();
     Err(DatabaseError::Failed {
-        text: if text.is_empty() {
-            format!("{}: {exit}", command.program)
-        } else {
-            text
-        },
+        text: if text.is_empty() { format!("{}: {exit}", command.program) } else { text },
     })
 }

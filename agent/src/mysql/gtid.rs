@@ -25,14 +25,9 @@ impl FromStr for Gtid {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (server, number) = text
-            .split_once(':')
-            .ok_or_else(|| format!("`{text}` is not a GTID"))?;
+        let (server, number) = text.split_once(':').ok_or_else(|| format!("`{text}` is not a GTID"))?;
         let number = number.parse().map_err(|_| format!("`{text}` is not a GTID"))?;
-        Ok(Self {
-            server: server.to_owned(),
-            number,
-        })
+        Ok(Self { server: server.to_owned(), number })
     }
 }
 
@@ -50,10 +45,7 @@ impl GtidSet {
 
     /// Whether all of `other` is in the set.
     pub fn includes(&self, other: &Self) -> bool {
-        other
-            .0
-            .iter()
-            .all(|(server, number)| self.last(server) >= *number)
+        other.0.iter().all(|(server, number)| self.last(server) >= *number)
     }
 
     /// The number of a server's last transaction in the set; 0 for none.
@@ -111,14 +103,10 @@ impl FromStr for GtidSet {
             .map(str::trim)
             .filter(|part| !part.is_empty())
             .map(|part| {
-                let (server, range) = part
-                    .split_once(':')
-                    .ok_or_else(|| format!("`{part}` is not a GTID set"))?;
+                let (server, range) =
+                    part.split_once(':').ok_or_else(|| format!("`{part}` is not a GTID set"))?;
                 let last = range.rsplit('-').next().unwrap_or(range);
-                Ok((
-                    server.to_owned(),
-                    last.parse().map_err(|_| format!("`{part}` is not a GTID set"))?,
-                ))
+                Ok((server.to_owned(), last.parse().map_err(|_| format!("`{part}` is not a GTID set"))?))
             })
             .collect::<Result<_, String>>()
             .map(Self)

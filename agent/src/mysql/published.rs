@@ -84,10 +84,7 @@ pub async fn main<H: Host>(host: H, args: Vec<String>) -> Exit {
 }
 
 async fn load<H: Host>(host: &H) -> Raised<Config> {
-    let content = host
-        .read_file(Path::new(CONFIG_PATH))
-        .await
-        .map_err(|e| format!("{CONFIG_PATH}: {e}"))?;
+    let content = host.read_file(Path::new(CONFIG_PATH)).await.map_err(|e| format!("{CONFIG_PATH}: {e}"))?;
     toml::from_str(&String::from_utf8_lossy(&content)).map_err(|e| format!("{CONFIG_PATH}: {e}"))
 }
 
@@ -205,10 +202,7 @@ impl<H: Host> Node<H> {
 
     async fn run_as_primary(&mut self, depth: u32) -> Raised<()> {
         self.mark_as_primary(depth).await?;
-        let existing = self
-            .host
-            .exists(&Path::new(Config::DATA_DIRECTORY).join("mysql"))
-            .await;
+        let existing = self.host.exists(&Path::new(Config::DATA_DIRECTORY).join("mysql")).await;
         let temporary;
         if existing {
             temporary = self.start_temporary_database()?;
@@ -222,14 +216,7 @@ impl<H: Host> Node<H> {
             self.log(Level::Info, "Continuing database setup.");
             temporary = self.start_temporary_database()?;
             wait_for_connection(&self.host, &self.root, Duration::from_secs(30)).await?;
-            let Config {
-                database,
-                app_user,
-                app_password,
-                repl_user,
-                repl_password,
-                ..
-            } = &self.config;
+            let Config { database, app_user, app_password, repl_user, repl_password, .. } = &self.config;
             let setup = format!(
                 "CREATE DATABASE IF NOT EXISTS `{database}`; \
                  CREATE USER `{app_user}`@`%` IDENTIFIED BY '{app_password}'; \
@@ -294,11 +281,7 @@ impl<H: Host> Node<H> {
     }
 
     async fn follow(&self, address: &str) -> Raised<()> {
-        let Config {
-            repl_user,
-            repl_password,
-            ..
-        } = &self.config;
+        let Config { repl_user, repl_password, .. } = &self.config;
         let statements = format!(
             "CHANGE MASTER TO MASTER_HOST = '{address}', MASTER_USER = '{repl_user}', \
              MASTER_PASSWORD = '{repl_password}', MASTER_PORT = {}, MASTER_CONNECT_RETRY = 60, \
@@ -330,10 +313,7 @@ impl<H: Host> Node<H> {
             "--log_slave_updates=ON",
         ]);
         let process = self.host.spawn(&command).map_err(say)?;
-        self.log(
-            Level::Info,
-            format!("Running temporary bootstrap mysqld (PID {})", process.pid()),
-        );
+        self.log(Level::Info, format!("Running temporary bootstrap mysqld (PID {})", process.pid()));
         Ok(Temporary { process })
     }
 
@@ -358,16 +338,9 @@ impl<H: Host> Node<H> {
     /// Where the holder of the lock is, once the catalog calls it healthy.
     async fn primary_host(&self, primary: &str) -> Raised<String> {
         for _ in 0..30 {
-            let instances = self
-                .consul
-                .health()
-                .service(Config::PRIMARY, true, None)
-                .await
-                .unwrap_or_default();
-            if let Some(instance) = instances
-                .into_iter()
-                .find(|instance| instance.id.ends_with(primary))
-            {
+            let instances =
+                self.consul.health().service(Config::PRIMARY, true, None).await.unwrap_or_default();
+            if let Some(instance) = instances.into_iter().find(|instance| instance.id.ends_with(primary)) {
                 return Ok(instance.address);
             }
             self.host.sleep(SECOND).await;
@@ -377,11 +350,8 @@ impl<H: Host> Node<H> {
 
     async fn mark_with_session(&self, session: &str) -> Raised<bool> {
         for _ in 0..10 {
-            if let Ok(held) = self
-                .consul
-                .kv()
-                .acquire(Config::PRIMARY_KEY, session, self.host.hostname().to_owned())
-                .await
+            if let Ok(held) =
+                self.consul.kv().acquire(Config::PRIMARY_KEY, session, self.host.hostname().to_owned()).await
             {
                 return Ok(held);
             }
@@ -409,10 +379,7 @@ impl<H: Host> Node<H> {
             ..SessionSpec::new("mysql-primary-lock")
         };
         let session = self.consul.session().create(&spec).await.map_err(say)?;
-        self.host
-            .write_file(Path::new(SESSION_FILE), session.clone().into_bytes())
-            .await
-            .map_err(say)?;
+        self.host.write_file(Path::new(SESSION_FILE), session.clone().into_bytes()).await.map_err(say)?;
         Ok(session)
     }
 
@@ -436,9 +403,7 @@ impl<H: Host> Node<H> {
 
     async fn is_time_for_snapshot(&self) -> Raised<bool> {
         let checks = self.consul.agent().checks().await.map_err(say)?;
-        Ok(checks
-            .get(BACKUP_CHECK)
-            .is_none_or(|check| check.status != crate::consul::Status::Passing))
+        Ok(checks.get(BACKUP_CHECK).is_none_or(|check| check.status != crate::consul::Status::Passing))
     }
 
     async fn fork_snapshot(&self) {
@@ -471,15 +436,9 @@ impl<H: Host> Node<H> {
         if !self.is_primary {
             return Ok(false);
         }
-        let content = self
-            .host
-            .read_file(Path::new(PILOT_CONFIG_PATH))
-            .await
-            .map_err(say)?;
+        let content = self.host.read_file(Path::new(PILOT_CONFIG_PATH)).await.map_err(say)?;
         let mut config: toml::Table = toml::from_str(&String::from_utf8_lossy(&content)).map_err(say)?;
-        let name = config
-            .get_mut("service")
-            .and_then(|service| service.get_mut("name"));
+        let name = config.get_mut("service").and_then(|service| service.get_mut("name"));
         let name = name.ok_or("KeyError: 'services'")?;
         if name.as_str() == Some(Config::PRIMARY) {
             return Ok(false);
@@ -531,9 +490,7 @@ fn say(error: impl std::fmt::Display) -> String {
 /// A time as it stands in a snapshot's name: `2016-04-28T10-00-00Z`.
 fn stamp(since_epoch: Duration) -> String {
     let time = std::time::UNIX_EPOCH + since_epoch;
-    humantime::format_rfc3339_seconds(time)
-        .to_string()
-        .replace(':', "-")
+    humantime::format_rfc3339_seconds(time).to_string().replace(':', "-")
 }
 
 /// The pilot's configuration that runs these handlers.

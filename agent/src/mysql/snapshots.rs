@@ -22,25 +22,16 @@ pub(super) struct Snapshots<H: Host> {
 
 impl<H: Host> Snapshots<H> {
     pub(super) fn new(host: H, address: SocketAddr) -> Self {
-        Self {
-            client: Client::with_response_limit(host, LIMIT_BYTES),
-            address,
-        }
+        Self { client: Client::with_response_limit(host, LIMIT_BYTES), address }
     }
 
     pub(super) async fn put(&self, id: &str, content: Vec<u8>) -> Result<(), Failure> {
-        let response = self
-            .client
-            .request(self.address, Method::PUT, &path(id), content, DEADLINE)
-            .await?;
+        let response = self.client.request(self.address, Method::PUT, &path(id), content, DEADLINE).await?;
         expect_success(id, response).map(drop)
     }
 
     pub(super) async fn get(&self, id: &str) -> Result<Vec<u8>, Failure> {
-        let response = self
-            .client
-            .request(self.address, Method::GET, &path(id), "", DEADLINE)
-            .await?;
+        let response = self.client.request(self.address, Method::GET, &path(id), "", DEADLINE).await?;
         expect_success(id, response)
     }
 }
@@ -53,8 +44,5 @@ fn expect_success(id: &str, response: crate::consul::http::Response) -> Result<V
     if response.is_success() {
         return Ok(response.body.to_vec());
     }
-    Err(Failure::Protocol(format!(
-        "object store: {id}: status {}",
-        response.status
-    )))
+    Err(Failure::Protocol(format!("object store: {id}: status {}", response.status)))
 }

@@ -77,10 +77,7 @@ impl ConsulConfig {
 
 impl Default for ConsulConfig {
     fn default() -> Self {
-        Self {
-            address: Self::local(),
-            token: None,
-        }
+        Self { address: Self::local(), token: None }
     }
 }
 
@@ -289,19 +286,13 @@ impl Config {
         })?;
         let contradiction = |table: &str, message: String| ConfigError {
             file: file.to_owned(),
-            line: text
-                .lines()
-                .position(|line| line.trim() == table)
-                .map(|line| line + 1),
+            line: text.lines().position(|line| line.trim() == table).map(|line| line + 1),
             message,
             hint: None,
         };
         if let Some(service) = &config.service {
             if service.name.is_empty() {
-                return Err(contradiction(
-                    "[service]",
-                    "the service's name is empty".to_owned(),
-                ));
+                return Err(contradiction("[service]", "the service's name is empty".to_owned()));
             }
             if service.ttl <= service.interval {
                 return Err(contradiction(
@@ -388,35 +379,15 @@ on-change = { command = ["follow"], timeout = "1m 30s" }
     #[test]
     fn what_is_wrong_is_told_with_file_line_and_nearest_key() {
         for (from, to, error) in [
-            (
-                "ttl = \"25s\"",
-                "tll = \"25s\"",
-                "pilot.toml:16: unknown field `tll`",
-            ),
+            ("ttl = \"25s\"", "tll = \"25s\"", "pilot.toml:16: unknown field `tll`"),
             ("stop-timeout", "stop_timeout", "did you mean `stop-timeout`?"),
             ("\"20s\"", "20", "pilot.toml:8: "),
             ("\"20s\"", "20", "a duration with its unit"),
-            (
-                "[\"restore\"]",
-                "\"restore now\"",
-                "a list of a program and its arguments",
-            ),
-            (
-                "[\"mysqld\", \"--console\"]",
-                "[]",
-                "pilot.toml:7: names no program",
-            ),
+            ("[\"restore\"]", "\"restore now\"", "a list of a program and its arguments"),
+            ("[\"mysqld\", \"--console\"]", "[]", "pilot.toml:7: names no program"),
             ("\"edge\"", "\"egde\"", "did you mean `edge`?"),
-            (
-                "interval = \"10s\"",
-                "interval = \"0s\"",
-                "must be longer than zero",
-            ),
-            (
-                "interval = \"10s\"",
-                "interval = \"25s\"",
-                "pilot.toml:10: a passing check lasts 25s",
-            ),
+            ("interval = \"10s\"", "interval = \"0s\"", "must be longer than zero"),
+            ("interval = \"10s\"", "interval = \"25s\"", "pilot.toml:10: a passing check lasts 25s"),
         ] {
             let text = FULL.replacen(from, to, 1);
             assert_ne!(text, FULL, "{from}");

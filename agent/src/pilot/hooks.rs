@@ -126,10 +126,7 @@ pub struct CommandHooks<H> {
 impl<H: Host> CommandHooks<H> {
     /// The hooks of `config`.
     pub fn new(host: H, config: &Config) -> Self {
-        Self {
-            host,
-            config: RefCell::new(config.clone()),
-        }
+        Self { host, config: RefCell::new(config.clone()) }
     }
 
     fn command(&self, hook: Hook<'_>) -> Option<Command> {
@@ -153,11 +150,7 @@ impl<H: Host> CommandHooks<H> {
         let Some(command) = command else { return Ok(()) };
         let mut process = self.host.spawn(&command).map_err(HookError::NotStarted)?;
         let exit = process.wait().await;
-        if exit.success() {
-            Ok(())
-        } else {
-            Err(HookError::Exit(exit))
-        }
+        if exit.success() { Ok(()) } else { Err(HookError::Exit(exit)) }
     }
 }
 
@@ -172,14 +165,10 @@ impl<H: Host> Hooks<H> for CommandHooks<H> {
 
     async fn on_change(&self, watch: &str, instances: &[ServiceInstance]) -> Result<(), HookError> {
         let command = self.command(Hook::OnChange(watch)).map(|mut command| {
-            let list: Vec<String> = instances
-                .iter()
-                .map(|instance| format!("{}:{}", instance.address, instance.port))
-                .collect();
+            let list: Vec<String> =
+                instances.iter().map(|instance| format!("{}:{}", instance.address, instance.port)).collect();
             command.env.insert("IRONBIRD_WATCH".to_owned(), watch.to_owned());
-            command
-                .env
-                .insert("IRONBIRD_INSTANCES".to_owned(), list.join(","));
+            command.env.insert("IRONBIRD_INSTANCES".to_owned(), list.join(","));
             command
         });
         self.execute(command).await

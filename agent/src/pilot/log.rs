@@ -17,10 +17,7 @@ pub(super) struct Log<H> {
 
 impl<H: Host> Log<H> {
     pub(super) fn new(host: H) -> Self {
-        Self {
-            host,
-            running: RefCell::default(),
-        }
+        Self { host, running: RefCell::default() }
     }
 
     pub(super) fn say(&self, level: Level, message: impl Into<String>) {
@@ -36,9 +33,7 @@ impl<H: Host> Log<H> {
     ) -> Result<(), HookError> {
         match limit {
             None => hook.await,
-            Some(limit) => within(&self.host, limit, hook)
-                .await
-                .unwrap_or(Err(HookError::TimedOut(limit))),
+            Some(limit) => within(&self.host, limit, hook).await.unwrap_or(Err(HookError::TimedOut(limit))),
         }
     }
 
@@ -69,11 +64,7 @@ impl<H: Host> Log<H> {
     /// drop, because a machine that loses power journals nothing.
     pub(super) fn cancelled(&self, why: &str) {
         for hook in self.running.take() {
-            self.host.journal(Entry::HookFinished {
-                hook,
-                ok: false,
-                outcome: format!("cancelled: {why}"),
-            });
+            self.host.journal(Entry::HookFinished { hook, ok: false, outcome: format!("cancelled: {why}") });
         }
     }
 }

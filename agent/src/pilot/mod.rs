@@ -131,15 +131,12 @@ impl<H: Host, K: Hooks<H>> Pilot<H, K> {
         let mut main = match self.log.host.spawn(&command) {
             Ok(main) => main,
             Err(error) => {
-                self.log
-                    .say(Level::Error, format!("`{command}` not started: {error}"));
+                self.log.say(Level::Error, format!("`{command}` not started: {error}"));
                 self.post_stop().await;
                 return NOT_STARTED;
             }
         };
-        self.log.host.journal(Entry::MainStarted {
-            command: command.to_string(),
-        });
+        self.log.host.journal(Entry::MainStarted { command: command.to_string() });
         self.hooks.main_started(main.pid());
 
         let (exit, by_signal) = match self.fly(&mut main, &mut signals).await {
@@ -153,9 +150,7 @@ impl<H: Host, K: Hooks<H>> Pilot<H, K> {
                 self.stop(&mut main).await
             }
         };
-        self.log.host.journal(Entry::MainExited {
-            outcome: exit.to_string(),
-        });
+        self.log.host.journal(Entry::MainExited { outcome: exit.to_string() });
         // What is left of its group ends with it.
         drop(main);
         self.post_stop().await;
@@ -297,8 +292,7 @@ impl<H: Host, K: Hooks<H>> Pilot<H, K> {
                 Some(old)
             }
             Err(error) => {
-                self.log
-                    .say(Level::Error, format!("keeping the old configuration: {error}"));
+                self.log.say(Level::Error, format!("keeping the old configuration: {error}"));
                 None
             }
         }
@@ -326,10 +320,7 @@ impl<H: Host, K: Hooks<H>> Pilot<H, K> {
             let limit = self.config.hooks.pre_stop.as_ref().and_then(|hook| hook.timeout);
             let limit = Some(limit.unwrap_or(STOP_HOOK_TIMEOUT));
             // A failure is in the journal; the stop goes on.
-            let _ = self
-                .log
-                .journalled(Hook::PreStop, limit, self.hooks.pre_stop())
-                .await;
+            let _ = self.log.journalled(Hook::PreStop, limit, self.hooks.pre_stop()).await;
         }
     }
 
@@ -337,10 +328,7 @@ impl<H: Host, K: Hooks<H>> Pilot<H, K> {
         if self.hooks.handles(Hook::PostStop) {
             let limit = self.config.hooks.post_stop.as_ref().and_then(|hook| hook.timeout);
             let limit = Some(limit.unwrap_or(STOP_HOOK_TIMEOUT));
-            let _ = self
-                .log
-                .journalled(Hook::PostStop, limit, self.hooks.post_stop())
-                .await;
+            let _ = self.log.journalled(Hook::PostStop, limit, self.hooks.post_stop()).await;
         }
     }
 
@@ -375,10 +363,7 @@ struct Signals<H: Host> {
 
 impl<H: Host> Signals<H> {
     fn new(host: H) -> Self {
-        Self {
-            next: Box::pin(host.signal()),
-            host,
-        }
+        Self { next: Box::pin(host.signal()), host }
     }
 
     async fn next(&mut self) -> Signal {

@@ -63,12 +63,7 @@ impl Registration {
     /// Takes what Consul may hold out of it. Once; whether it worked is seen by what is still held.
     pub(super) async fn withdraw<H: Host>(&self, consul: &Consul<H>) -> Result<()> {
         let Some(held) = self.held() else { return Ok(()) };
-        consul
-            .clone()
-            .timeout(DEREGISTER_TIMEOUT)
-            .agent()
-            .deregister_service(&held.id)
-            .await?;
+        consul.clone().timeout(DEREGISTER_TIMEOUT).agent().deregister_service(&held.id).await?;
         self.held.replace(None);
         consul.host().journal(Entry::Deregistered { id: held.id });
         Ok(())
@@ -200,15 +195,8 @@ impl<H: Host, K: Hooks<H>> Service<H, K> {
         if let Err(error) = consul.agent().update_check(&check, Status::Passing, "ok").await {
             return self.say(Level::Warn, format!("registered, but not passing yet: {error}"));
         }
-        self.registration.held.replace(Some(Held {
-            name: name.to_owned(),
-            id: id.clone(),
-            confirmed: true,
-        }));
-        self.log.host.journal(Entry::Registered {
-            name: name.to_owned(),
-            id,
-        });
+        self.registration.held.replace(Some(Held { name: name.to_owned(), id: id.clone(), confirmed: true }));
+        self.log.host.journal(Entry::Registered { name: name.to_owned(), id });
     }
 
     async fn report_failing(&self, outcome: &str) {
@@ -220,11 +208,7 @@ impl<H: Host, K: Hooks<H>> Service<H, K> {
         }
         let check = format!("service:{}", held.id);
         let consul = self.heartbeat_consul();
-        if let Err(error) = consul
-            .agent()
-            .update_check(&check, Status::Critical, outcome)
-            .await
-        {
+        if let Err(error) = consul.agent().update_check(&check, Status::Critical, outcome).await {
             if matches!(error.status(), Some(404 | 500)) {
                 self.registration.doubt();
             }

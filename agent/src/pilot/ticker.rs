@@ -16,10 +16,7 @@ impl Ticker {
     pub(super) fn new<H: Host>(host: &H, period: Duration) -> Self {
         // A period of nothing would never let anything else run.
         let period = period.max(Duration::from_millis(1));
-        Self {
-            next: host.now() + period,
-            period,
-        }
+        Self { next: host.now() + period, period }
     }
 
     /// Waits for the next tick. Cancel-safe.

@@ -62,11 +62,8 @@ impl<H: Host, K: Hooks<H>> Watch<H, K> {
         let mut ticker = Ticker::new(host, self.config.interval);
         loop {
             ticker.tick(host).await;
-            let found = self
-                .consul
-                .health()
-                .service(&self.config.service, true, self.config.tag.as_deref())
-                .await;
+            let found =
+                self.consul.health().service(&self.config.service, true, self.config.tag.as_deref()).await;
             match found {
                 Err(error) => self.say(Level::Warn, format!("not polled: {error}")),
                 Ok(mut instances) => {
@@ -94,13 +91,7 @@ impl<H: Host, K: Hooks<H>> Watch<H, K> {
             let found = self
                 .consul
                 .health()
-                .service_blocking(
-                    &self.config.service,
-                    true,
-                    self.config.tag.as_deref(),
-                    index,
-                    WAIT,
-                )
+                .service_blocking(&self.config.service, true, self.config.tag.as_deref(), index, WAIT)
                 .await;
             let failed = match found {
                 Err(error) => {
@@ -148,11 +139,7 @@ impl<H: Host, K: Hooks<H>> Watch<H, K> {
         }
         let timeout = self.config.on_change.as_ref().and_then(|hook| hook.timeout);
         self.log
-            .journalled(
-                hook,
-                Some(timeout.unwrap_or(HOOK_TIMEOUT)),
-                self.hooks.on_change(&key, instances),
-            )
+            .journalled(hook, Some(timeout.unwrap_or(HOOK_TIMEOUT)), self.hooks.on_change(&key, instances))
             .await
             .is_ok()
     }

@@ -30,12 +30,7 @@ pub(crate) struct ConsulServer {
 impl ConsulServer {
     /// A server with a leader; `None` when there is no `consul` here and none is required.
     pub(crate) fn start() -> Option<Self> {
-        if Command::new("consul")
-            .arg("version")
-            .stdout(Stdio::null())
-            .status()
-            .is_err()
-        {
+        if Command::new("consul").arg("version").stdout(Stdio::null()).status().is_err() {
             assert!(
                 std::env::var_os("IRONBIRD_REQUIRE_CONSUL").is_none(),
                 "no consul on PATH, and IRONBIRD_REQUIRE_CONSUL is set"
@@ -44,29 +39,15 @@ impl ConsulServer {
             return None;
         }
         // Between finding a free port and using it somebody else may take it.
-        (0..5)
-            .find_map(|_| Self::try_start())
-            .or_else(|| panic!("consul does not start"))
+        (0..5).find_map(|_| Self::try_start()).or_else(|| panic!("consul does not start"))
     }
 
     fn try_start() -> Option<Self> {
-        let free: Vec<TcpListener> = (0..4)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let ports: Vec<u16> = free
-            .iter()
-            .map(|socket| socket.local_addr().unwrap().port())
-            .collect();
+        let free: Vec<TcpListener> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<u16> = free.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
         drop(free);
         let process = Command::new("consul")
-            .args([
-                "agent",
-                "-dev",
-                "-bind=127.0.0.1",
-                "-client=127.0.0.1",
-                "-dns-port=-1",
-                "-grpc-port=-1",
-            ])
+            .args(["agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-dns-port=-1", "-grpc-port=-1"])
             .arg(format!("-http-port={}", ports[0]))
             .arg(format!("-server-port={}", ports[1]))
             .arg(format!("-serf-lan-port={}", ports[2]))
@@ -75,10 +56,7 @@ impl ConsulServer {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut server = Self {
-            process,
-            address: SocketAddr::from(([127, 0, 0, 1], ports[0])),
-        };
+        let mut server = Self { process, address: SocketAddr::from(([127, 0, 0, 1], ports[0])) };
         let start = Instant::now();
         while server.process.try_wait().unwrap().is_none() && start.elapsed() < PATIENCE {
             // A catalog that answers has a leader, and this node in it.
@@ -136,10 +114,8 @@ pub(crate) struct Flight(Child);
 
 impl Flight {
     pub(crate) fn start(config: &str) -> Self {
-        let agent = Command::new(env!("CARGO_BIN_EXE_ironbird-agent"))
-            .args(["--config", config])
-            .spawn()
-            .unwrap();
+        let agent =
+            Command::new(env!("CARGO_BIN_EXE_ironbird-agent")).args(["--config", config]).spawn().unwrap();
         Self(agent)
     }
 

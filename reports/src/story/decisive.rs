@@ -55,42 +55,19 @@ pub(super) fn decides(what: &What) -> bool {
 
 /// The events of `record` that decide `violation`, rendered, at most twelve.
 pub fn decisive(record: &Record, violation: &Violation) -> Vec<String> {
-    let before: Vec<_> = record
-        .events
-        .iter()
-        .filter(|event| event.step <= violation.step)
-        .collect();
+    let before: Vec<_> = record.events.iter().filter(|event| event.step <= violation.step).collect();
     let scene = Scene::of(&before, violation);
 
     let mut choice = Choice::default();
     choice.take(before.iter().filter(|event| event.step == violation.step), 1);
-    choice.take(
-        before.iter().rev().filter(|event| is_fault(&event.what)),
-        MOST_FAULTS,
-    );
-    choice.take(
-        before.iter().rev().filter(|event| scene.is_subject(event)),
-        MOST_OF_SUBJECT,
-    );
-    choice.take(
-        before.iter().rev().filter(|event| scene.is_background(event)),
-        MOST,
-    );
+    choice.take(before.iter().rev().filter(|event| is_fault(&event.what)), MOST_FAULTS);
+    choice.take(before.iter().rev().filter(|event| scene.is_subject(event)), MOST_OF_SUBJECT);
+    choice.take(before.iter().rev().filter(|event| scene.is_background(event)), MOST);
 
     let chosen = choice.events.values();
-    let width = chosen
-        .clone()
-        .map(|event| name(&event.host).chars().count())
-        .max();
+    let width = chosen.clone().map(|event| name(&event.host).chars().count()).max();
     chosen
-        .map(|event| {
-            columns(
-                event.at,
-                &name(&event.host),
-                width.unwrap_or_default(),
-                &words(&event.what),
-            )
-        })
+        .map(|event| columns(event.at, &name(&event.host), width.unwrap_or_default(), &words(&event.what)))
         .collect()
 }
 
@@ -191,10 +168,7 @@ impl<'a> Scene<'a> {
                 self.hosts.iter().any(|host| service.ends_with(host))
             }
             (
-                What::Write {
-                    id,
-                    outcome: WriteOutcome::Acknowledged { .. },
-                },
+                What::Write { id, outcome: WriteOutcome::Acknowledged { .. } },
                 Property::AcknowledgedWritesSurvive,
             ) => self.write == Some(*id),
             (
@@ -209,12 +183,9 @@ impl<'a> Scene<'a> {
     fn is_background(&self, event: &Event) -> bool {
         let here = self.hosts.contains(event.host.as_str());
         match &event.what {
-            What::Agent(
-                Entry::Log {
-                    level: Level::Error, ..
-                }
-                | Entry::HookFinished { ok: false, .. },
-            ) => here && self.violation.at.saturating_sub(event.at) <= NEAR,
+            What::Agent(Entry::Log { level: Level::Error, .. } | Entry::HookFinished { ok: false, .. }) => {
+                here && self.violation.at.saturating_sub(event.at) <= NEAR
+            }
             // Locks and sessions are everybody's.
             What::Consul(_) => decides(&event.what),
             _ => here && decides(&event.what),
@@ -235,11 +206,7 @@ fn names(text: &str, name: &str) -> bool {
 fn first_write(text: &str) -> Option<u64> {
     let mut words = text.split_whitespace();
     words.find(|word| matches!(*word, "write" | "writes"))?;
-    words
-        .next()?
-        .trim_end_matches(|character: char| !character.is_ascii_digit())
-        .parse()
-        .ok()
+    words.next()?.trim_end_matches(|character: char| !character.is_ascii_digit()).parse().ok()
 }
 
 #[cfg(test)]
@@ -261,21 +228,12 @@ mod tests {
             host: host.to_owned(),
             what,
         });
-        Record {
-            events: events.collect(),
-            ..leader_kill()
-        }
+        Record { events: events.collect(), ..leader_kill() }
     }
 
     fn violation(record: &Record, property: Property, host: &str, detail: &str) -> Violation {
         let last = record.events.last().expect("an event");
-        Violation {
-            property,
-            step: last.step,
-            at: last.at,
-            host: host.to_owned(),
-            detail: detail.to_owned(),
-        }
+        Violation { property, step: last.step, at: last.at, host: host.to_owned(), detail: detail.to_owned() }
     }
 
     /// The words after time and host.
@@ -295,9 +253,7 @@ mod tests {
     }
 
     fn renewed(session: &str) -> What {
-        What::Consul(ConsulEvent::SessionRenewed {
-            session: session.to_owned(),
-        })
+        What::Consul(ConsulEvent::SessionRenewed { session: session.to_owned() })
     }
 
     fn gone(session: &str) -> What {
@@ -317,25 +273,14 @@ mod tests {
         for number in 0..100 {
             let fault = format!("kill {number}");
             events.push(("mysql-1", What::FaultBegan { fault }));
-            events.push((
-                "mysql-1",
-                What::Launched {
-                    why: number.to_string(),
-                },
-            ));
+            events.push(("mysql-1", What::Launched { why: number.to_string() }));
             events.push(("mysql-1", writable(number % 2 == 0)));
         }
         events.push(("mysql-1", error("the very last")));
         let record = record(events);
-        let told = told(
-            &record,
-            &violation(&record, Property::OneWritablePrimary, "mysql-1", "mysql-1"),
-        );
+        let told = told(&record, &violation(&record, Property::OneWritablePrimary, "mysql-1", "mysql-1"));
         assert_eq!(told.len(), MOST);
-        assert_eq!(
-            told.last().map(String::as_str),
-            Some("pilot error: the very last")
-        );
+        assert_eq!(told.last().map(String::as_str), Some("pilot error: the very last"));
         let faults: Vec<_> = told.iter().filter(|words| words.starts_with(">>>")).collect();
         assert_eq!(faults.len(), MOST_FAULTS);
         assert_eq!(faults[3], ">>> kill 99");
@@ -351,10 +296,7 @@ mod tests {
             host: "mysql-1".to_owned(),
             what: gone("s"),
         });
-        assert_eq!(
-            told(&record, &violation),
-            ["mysqld takes writes", "mysqld is read-only"]
-        );
+        assert_eq!(told(&record, &violation), ["mysqld takes writes", "mysqld is read-only"]);
     }
 
     #[test]
@@ -365,21 +307,10 @@ mod tests {
         events.push(("mysql-2", error("elsewhere")));
         events.push(("mysql-1", writable(true)));
         let record = record(events);
-        let of = |host, detail| {
-            told(
-                &record,
-                &violation(&record, Property::OneWritablePrimary, host, detail),
-            )
-        };
-        assert_eq!(
-            of("mysql-1", ""),
-            ["pilot error: just now", "mysqld takes writes"]
-        );
-        let named = [
-            "pilot error: just now",
-            "pilot error: elsewhere",
-            "mysqld takes writes",
-        ];
+        let of =
+            |host, detail| told(&record, &violation(&record, Property::OneWritablePrimary, host, detail));
+        assert_eq!(of("mysql-1", ""), ["pilot error: just now", "mysqld takes writes"]);
+        let named = ["pilot error: just now", "pilot error: elsewhere", "mysqld takes writes"];
         assert_eq!(of("mysql-1", "and so does mysql-2"), named);
         // Nobody named is everybody.
         assert_eq!(of("cluster", "no instance takes writes"), named);
@@ -400,10 +331,7 @@ mod tests {
         events.push(("consul", gone("a")));
         let record = record(events);
         assert_eq!(
-            decisive(
-                &record,
-                &violation(&record, Property::SessionTtl, "consul", "session a expired early")
-            ),
+            decisive(&record, &violation(&record, Property::SessionTtl, "consul", "session a expired early")),
             [
                 "    0.000 s  consul  session a created, TTL 10 s, lock-delay 0 s",
                 "  100.000 s  consul  session a renewed",
@@ -417,27 +345,13 @@ mod tests {
         let gtid = |write| format!("g:{write}");
         let events = (1..=20).flat_map(|write| {
             [
-                (
-                    "mysql-1",
-                    What::Mysql(MysqlEvent::Committed {
-                        gtid: gtid(write),
-                        write,
-                    }),
-                ),
-                (
-                    "mysql-3",
-                    What::Mysql(MysqlEvent::Received {
-                        gtid: gtid(write),
-                        write,
-                    }),
-                ),
+                ("mysql-1", What::Mysql(MysqlEvent::Committed { gtid: gtid(write), write })),
+                ("mysql-3", What::Mysql(MysqlEvent::Received { gtid: gtid(write), write })),
                 (
                     "client-1",
                     What::Write {
                         id: write,
-                        outcome: WriteOutcome::Acknowledged {
-                            by: "mysql-1".to_owned(),
-                        },
+                        outcome: WriteOutcome::Acknowledged { by: "mysql-1".to_owned() },
                     },
                 ),
             ]
@@ -445,10 +359,7 @@ mod tests {
         let record = record(events.chain([("mysql-2", writable(true))]).collect());
         let detail = "writes 7, 8, the first, acknowledged by mysql-1";
         assert_eq!(
-            told(
-                &record,
-                &violation(&record, Property::AcknowledgedWritesSurvive, "mysql-2", detail)
-            ),
+            told(&record, &violation(&record, Property::AcknowledgedWritesSurvive, "mysql-2", detail)),
             [
                 "transaction g:7 committed (write 7)",
                 "transaction g:7 received (write 7)",

@@ -54,12 +54,7 @@ impl Row {
                 moment(self.last),
             ),
             (times, None) => {
-                format!(
-                    "{} ({} times until {})",
-                    self.first,
-                    grouped(times),
-                    moment(self.last)
-                )
+                format!("{} ({} times until {})", self.first, grouped(times), moment(self.last))
             }
         }
     }
@@ -88,12 +83,7 @@ pub(super) fn rows(record: &Record, violations: &[Violation], trace: bool) -> Ve
             let own = open.entry(&event.host).or_default();
             // A client's story is in the order of its answers; a machine's complaints come in rounds.
             let reach = if row.writes.is_some() { 1 } else { ROUND };
-            let before = own
-                .iter()
-                .rev()
-                .take(reach)
-                .copied()
-                .find(|index| row.repeats(&rows[*index]));
+            let before = own.iter().rev().take(reach).copied().find(|index| row.repeats(&rows[*index]));
             if let Some(index) = before {
                 rows[index].count(&row);
             } else {
@@ -201,21 +191,11 @@ mod tests {
     }
 
     fn acknowledged(id: u64) -> What {
-        What::Write {
-            id,
-            outcome: WriteOutcome::Acknowledged {
-                by: "mysql-1".to_owned(),
-            },
-        }
+        What::Write { id, outcome: WriteOutcome::Acknowledged { by: "mysql-1".to_owned() } }
     }
 
     fn refused(id: u64) -> What {
-        What::Write {
-            id,
-            outcome: WriteOutcome::Refused {
-                why: "read-only".to_owned(),
-            },
-        }
+        What::Write { id, outcome: WriteOutcome::Refused { why: "read-only".to_owned() } }
     }
 
     /// The lines of a story whose events are a second apart.
@@ -226,41 +206,25 @@ mod tests {
             host: host.to_owned(),
             what,
         });
-        let record = Record {
-            events: events.collect(),
-            ..leader_kill()
-        };
+        let record = Record { events: events.collect(), ..leader_kill() };
         let rows = rows(&record, violations, false);
-        rows.iter()
-            .map(|row| format!("{} {}", row.host, row.text()))
-            .collect()
+        rows.iter().map(|row| format!("{} {}", row.host, row.text())).collect()
     }
 
     #[test]
     fn a_machine_that_repeats_itself_is_told_once_whoever_speaks_in_between() {
-        let events = vec![
-            ("a", say("x")),
-            ("b", say("x")),
-            ("a", say("x")),
-            ("b", say("y")),
-            ("a", say("x")),
-        ];
+        let events =
+            vec![("a", say("x")), ("b", say("x")), ("a", say("x")), ("b", say("y")), ("a", say("x"))];
         assert_eq!(
             told(events, &[]),
-            [
-                "a pilot warn: x (3 times until 4.000 s)",
-                "b pilot warn: x",
-                "b pilot warn: y"
-            ],
+            ["a pilot warn: x (3 times until 4.000 s)", "b pilot warn: x", "b pilot warn: y"],
         );
     }
 
     #[test]
     fn a_round_of_complaints_is_a_repetition_too_but_not_a_long_one() {
         let round = |words: &[&'static str]| -> Vec<_> {
-            (0..3)
-                .flat_map(|_| words.iter().map(|word| ("a", say(word))).collect::<Vec<_>>())
-                .collect()
+            (0..3).flat_map(|_| words.iter().map(|word| ("a", say(word))).collect::<Vec<_>>()).collect()
         };
         assert_eq!(told(round(&["x", "y", "z"]), &[]).len(), 3);
         assert_eq!(told(round(&["w", "x", "y", "z"]), &[]).len(), 12);
@@ -268,17 +232,11 @@ mod tests {
 
     #[test]
     fn a_fault_or_a_violation_ends_every_repetition() {
-        let fault = || What::FaultBegan {
-            fault: "kill a".to_owned(),
-        };
+        let fault = || What::FaultBegan { fault: "kill a".to_owned() };
         let events = vec![("a", say("x")), ("b", fault()), ("a", say("x")), ("a", say("x"))];
         assert_eq!(
             told(events, &[]),
-            [
-                "a pilot warn: x",
-                "b >>> kill a",
-                "a pilot warn: x (2 times until 3.000 s)"
-            ],
+            ["a pilot warn: x", "b >>> kill a", "a pilot warn: x (2 times until 3.000 s)"],
         );
         let violation = Violation {
             property: Property::LockDelay,
@@ -288,15 +246,8 @@ mod tests {
             detail: "taken".to_owned(),
         };
         assert_eq!(
-            told(
-                vec![("a", say("x")), ("a", say("x")), ("a", say("x"))],
-                &[violation]
-            ),
-            [
-                "a pilot warn: x (2 times until 1.000 s)",
-                "b !!! lock-delay: taken",
-                "a pilot warn: x"
-            ],
+            told(vec![("a", say("x")), ("a", say("x")), ("a", say("x"))], &[violation]),
+            ["a pilot warn: x (2 times until 1.000 s)", "b !!! lock-delay: taken", "a pilot warn: x"],
         );
     }
 
@@ -323,9 +274,6 @@ mod tests {
             detail: "record ends before the deadline".to_owned(),
         };
         let told = told(vec![("a", say("x"))], &[violation]);
-        assert_eq!(
-            told[1],
-            "cluster !!! cluster-converges: record ends before the deadline"
-        );
+        assert_eq!(told[1], "cluster !!! cluster-converges: record ends before the deadline");
     }
 }

@@ -23,16 +23,10 @@ pub(super) fn words(what: &What) -> String {
         What::Launched { why } => format!("container starts: {why}"),
         What::Ended { how } => format!("container ends: {how}"),
         What::Agent(entry) => entry.to_string(),
-        What::Http {
-            method, path, status, ..
-        } => format!("{method} {path} {status}"),
+        What::Http { method, path, status, .. } => format!("{method} {path} {status}"),
         What::Consul(event) => consul(event),
         What::Mysql(event) => mysql(event),
-        What::Store {
-            method,
-            object,
-            status,
-        } => format!("object store: {method} {object} {status}"),
+        What::Store { method, object, status } => format!("object store: {method} {object} {status}"),
         What::Finished => "the run is over".to_owned(),
         What::Write { id, outcome } => match outcome {
             WriteOutcome::Acknowledged { by } => format!("write {id} acknowledged by {by}"),
@@ -44,12 +38,7 @@ pub(super) fn words(what: &What) -> String {
 
 fn consul(event: &ConsulEvent) -> String {
     match event {
-        ConsulEvent::SessionCreated {
-            session,
-            name,
-            ttl_us,
-            lock_delay_us,
-        } => {
+        ConsulEvent::SessionCreated { session, name, ttl_us, lock_delay_us } => {
             let mut words = format!("session {session} created");
             if !name.is_empty() {
                 words += &format!(" as {name}");
@@ -69,18 +58,12 @@ fn consul(event: &ConsulEvent) -> String {
             Some(holder) => format!("lock {key} taken by {holder} (session {session})"),
             None => format!("lock {key} taken by session {session}"),
         },
-        ConsulEvent::LockReleased {
-            key,
-            session,
-            delay_until_us,
-        } => {
+        ConsulEvent::LockReleased { key, session, delay_until_us } => {
             let delay: Cow<'_, str> = match delay_until_us {
                 0 => "".into(),
-                until => format!(
-                    ", nobody can take it before {}",
-                    moment(Duration::from_micros(*until))
-                )
-                .into(),
+                until => {
+                    format!(", nobody can take it before {}", moment(Duration::from_micros(*until))).into()
+                }
             };
             format!("lock {key} let go by session {session}{delay}")
         }
@@ -91,11 +74,7 @@ fn consul(event: &ConsulEvent) -> String {
             format!("service {id} is in the catalog as {name} at {address}")
         }
         ConsulEvent::ServiceDeregistered { id } => format!("service {id} left the catalog"),
-        ConsulEvent::CheckStatus {
-            check,
-            service,
-            status,
-        } => match service.as_str() {
+        ConsulEvent::CheckStatus { check, service, status } => match service.as_str() {
             "" => format!("the node's check {check} is {status}"),
             // Their ids are made from one another; saying both is saying it twice.
             id if check.ends_with(id) => format!("service {service} is {status}"),
@@ -119,12 +98,9 @@ fn mysql(event: &MysqlEvent) -> String {
         MysqlEvent::Down => "mysqld is down".to_owned(),
         MysqlEvent::Writable { writable: true } => "mysqld takes writes".to_owned(),
         MysqlEvent::Writable { writable: false } => "mysqld is read-only".to_owned(),
-        MysqlEvent::Replication {
-            source,
-            receiving,
-            applying,
-            error,
-        } => replication(source, *receiving, *applying, error),
+        MysqlEvent::Replication { source, receiving, applying, error } => {
+            replication(source, *receiving, *applying, error)
+        }
         MysqlEvent::Committed { gtid, write } => format!("transaction {gtid} committed{}", carried(*write)),
         MysqlEvent::Received { gtid, write } => format!("transaction {gtid} received{}", carried(*write)),
         MysqlEvent::DataDirectory { how, writes } => match writes.len() as u64 {
@@ -194,10 +170,7 @@ mod tests {
     fn a_lock_is_taken_by_whoever_its_value_names() {
         let cases = [
             ("mysql-1", "lock k taken by mysql-1 (session s)"),
-            (
-                r#"{"holder":"mysql-1","term":3}"#,
-                "lock k taken by mysql-1 (session s)",
-            ),
+            (r#"{"holder":"mysql-1","term":3}"#, "lock k taken by mysql-1 (session s)"),
             (r#"{"executed":{}}"#, "lock k taken by session s"),
             ("", "lock k taken by session s"),
             ("{not json", "lock k taken by {not json (session s)"),

@@ -135,11 +135,7 @@ pub(super) fn refuse(error: &clap::Error, console: &mut Console<'_>) -> Exit {
     console.choose(ColorWhen::Auto);
     let colored = |color| {
         let text = error.render();
-        if color {
-            text.ansi().to_string()
-        } else {
-            text.to_string()
-        }
+        if color { text.ansi().to_string() } else { text.to_string() }
     };
     let (written, exit) = if error.use_stderr() {
         (console.complain(&colored(console.color_err)), Exit::Usage)

@@ -8,22 +8,11 @@ use crate::select::select;
 pub(super) fn check(which: &Which, console: &mut Console<'_>) -> Result<Exit, Stop> {
     let (selections, errors) = select(&which.which);
     for selection in &selections {
-        let variants: Vec<_> = selection
-            .variants()
-            .map(|one| one.variant.name.as_str())
-            .collect();
-        console.print(&format!(
-            "sound  {}  {}\n",
-            selection.from.file,
-            variants.join(", ")
-        ))?;
+        let variants: Vec<_> = selection.variants().map(|one| one.variant.name.as_str()).collect();
+        console.print(&format!("sound  {}  {}\n", selection.from.file, variants.join(", ")))?;
     }
     for (index, error) in errors.iter().enumerate() {
-        let gap = if index > 0 || !selections.is_empty() {
-            "\n"
-        } else {
-            ""
-        };
+        let gap = if index > 0 || !selections.is_empty() { "\n" } else { "" };
         console.complain(&format!("{gap}{}", rendered(error, console.color_err)))?;
     }
     if !errors.is_empty() {

@@ -70,11 +70,8 @@ impl<W: Write + Send> Display<'_, W> {
     }
 
     fn line(&self, report: &VariantReport) {
-        let verdict = if report.as_expected {
-            style("as expected").green()
-        } else {
-            style("unexpected ").red()
-        };
+        let verdict =
+            if report.as_expected { style("as expected").green() } else { style("unexpected ").red() };
         let runs = if report.runs == 1 { "run" } else { "runs" };
         let line = format!(
             "{}  {}: {} {runs}, expected: {}\n",

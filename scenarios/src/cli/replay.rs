@@ -19,16 +19,11 @@ pub(super) fn replay(args: &ReplayArgs, run: &RunFn<'_>, console: &mut Console<'
     let variants: Vec<_> = selections.iter().flat_map(Selection::variants).collect();
     let [one] = variants[..] else {
         let names: Vec<_> = variants.iter().map(|one| one.selector()).collect();
-        console.complain(&format!(
-            "error: a replay is of one variant: choose one of {}\n",
-            names.join(", ")
-        ))?;
+        console
+            .complain(&format!("error: a replay is of one variant: choose one of {}\n", names.join(", ")))?;
         return Ok(Exit::Usage);
     };
-    let options = Options {
-        jobs: 1,
-        ..Options::default()
-    };
+    let options = Options { jobs: 1, ..Options::default() };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(std::io::Error::other(error)))?;
     let run = match runner.once(one, Seed(args.seed)) {
         Ok(run) => run,
@@ -60,10 +55,7 @@ pub(super) fn replay(args: &ReplayArgs, run: &RunFn<'_>, console: &mut Console<'
         let told = story(
             &run.record,
             &run.violations,
-            &StoryOptions {
-                trace: args.trace,
-                color: console.color_out,
-            },
+            &StoryOptions { trace: args.trace, color: console.color_out },
         );
         console.print(&format!(
             "{}\nexpected: {}\n\n{}\n",
@@ -72,17 +64,12 @@ pub(super) fn replay(args: &ReplayArgs, run: &RunFn<'_>, console: &mut Console<'
             told.trim_end()
         ))?;
     }
-    let color = if for_a_program {
-        console.color_err
-    } else {
-        console.color_out
-    };
+    let color = if for_a_program { console.color_err } else { console.color_out };
     let verdict = match &objection {
         None => format!("\n{}\n", style("as expected").green().force_styling(color)),
-        Some(objection) => format!(
-            "\n{}: {objection}\n",
-            style("not as expected").red().force_styling(color)
-        ),
+        Some(objection) => {
+            format!("\n{}: {objection}\n", style("not as expected").red().force_styling(color))
+        }
     };
     if for_a_program {
         console.complain(verdict.trim_start())?;

@@ -17,11 +17,7 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
     // Better now than after an hour of runs.
     for path in [&args.junit, &args.json].into_iter().flatten() {
         if !is_stdout(path) {
-            OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(path)
-                .map_err(|error| naming(path, error))?;
+            OpenOptions::new().append(true).create(true).open(path).map_err(|error| naming(path, error))?;
         }
     }
     let options = Options {
@@ -37,11 +33,7 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
         suite
     };
     let for_people = told(&suite);
-    if [&args.junit, &args.json]
-        .into_iter()
-        .flatten()
-        .any(|path| is_stdout(path))
-    {
+    if [&args.junit, &args.json].into_iter().flatten().any(|path| is_stdout(path)) {
         // Standard output is for a program then.
         console.complain(&for_people)?;
     } else {

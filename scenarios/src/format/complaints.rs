@@ -16,20 +16,13 @@ pub(super) struct Complaints<'s> {
 
 impl<'s> Complaints<'s> {
     pub(super) fn about(source: &'s str) -> Self {
-        Self {
-            source,
-            list: Vec::new(),
-        }
+        Self { source, list: Vec::new() }
     }
 
     pub(super) fn add(&mut self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
         // A list of faults could hold one complaint a line, for every variant.
         if self.list.len() < 8 * MOST {
-            self.push(Diagnostic {
-                message: message.into(),
-                place: Some(place(self.source, span)),
-                help,
-            });
+            self.push(Diagnostic { message: message.into(), place: Some(place(self.source, span)), help });
         }
     }
 
@@ -48,11 +41,7 @@ impl<'s> Complaints<'s> {
         word: &str,
         candidates: impl IntoIterator<Item = &'a str>,
     ) {
-        self.add(
-            span,
-            format!("`{word}` is no {what}"),
-            Some(suggest::hint(word, candidates)),
-        );
+        self.add(span, format!("`{word}` is no {what}"), Some(suggest::hint(word, candidates)));
     }
 
     /// An error of the TOML reader; `fallback` is where it is put when it names no place.
@@ -79,8 +68,7 @@ impl<'s> Complaints<'s> {
 
     /// The first complaints in the order of the file.
     pub(super) fn into_list(mut self) -> Vec<Diagnostic> {
-        self.list
-            .sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| place.span.start));
+        self.list.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| place.span.start));
         self.list.truncate(MOST);
         self.list
     }
@@ -88,10 +76,7 @@ impl<'s> Complaints<'s> {
 
 /// serde's own sentences say what would have been right, but not which of it was meant.
 fn explain(message: &str) -> (String, Option<String>) {
-    for (prefix, what) in [
-        ("unknown field `", "field here"),
-        ("unknown variant `", "value here"),
-    ] {
+    for (prefix, what) in [("unknown field `", "field here"), ("unknown variant `", "value here")] {
         let Some((word, expected)) = message.strip_prefix(prefix).and_then(|rest| rest.split_once('`'))
         else {
             continue;

@@ -43,10 +43,8 @@ impl Expectation {
                 format!("violates {}, expected to pass", names.join(" and "))
             });
         };
-        let violated = run
-            .violations
-            .iter()
-            .any(|violation| symptom.properties.contains(&violation.property));
+        let violated =
+            run.violations.iter().any(|violation| symptom.properties.contains(&violation.property));
         if !violated {
             return Some(format!("does not violate {}", symptom.names()));
         }
@@ -144,18 +142,11 @@ fn symptom(
             ("log", _) => complaints.add(value.span(), "expected the text of a log line", None),
             ("share", number) => match share_of_runs(number) {
                 Some(number) => share = number,
-                None => complaints.add(
-                    value.span(),
-                    "a share of runs is a number above 0 and up to 1",
-                    None,
-                ),
+                None => complaints.add(value.span(), "a share of runs is a number above 0 and up to 1", None),
             },
-            (other, _) => complaints.unknown(
-                key.span(),
-                "part of an expectation",
-                other,
-                ["violates", "log", "share"],
-            ),
+            (other, _) => {
+                complaints.unknown(key.span(), "part of an expectation", other, ["violates", "log", "share"])
+            }
         }
     }
     if !table.contains_key("violates") {
@@ -165,11 +156,7 @@ fn symptom(
             Some(super::suggest::hint("", property_names())),
         );
     }
-    (!properties.is_empty()).then_some(Symptom {
-        properties,
-        log,
-        share,
-    })
+    (!properties.is_empty()).then_some(Symptom { properties, log, share })
 }
 
 fn property(value: &Spanned<DeValue<'_>>, complaints: &mut Complaints<'_>) -> Option<Property> {

@@ -33,11 +33,7 @@ pub(super) fn check(faults: &Spanned<DeValue<'_>>, complaints: &mut Complaints<'
         return;
     };
     if list.len() > MAX_FAULTS {
-        complaints.add(
-            faults.span(),
-            format!("{} faults are more than {MAX_FAULTS}", list.len()),
-            None,
-        );
+        complaints.add(faults.span(), format!("{} faults are more than {MAX_FAULTS}", list.len()), None);
         return;
     }
     for fault in list.iter() {

@@ -31,45 +31,16 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// Complains about values of `spec` beyond their limits; `tree` is what it was read from.
 pub(super) fn check(spec: &Spec, tree: &DeTable<'_>, whole: Range<usize>, complaints: &mut Complaints<'_>) {
-    let mut at = Checker {
-        tree,
-        whole,
-        complaints,
-    };
+    let mut at = Checker { tree, whole, complaints };
     let cluster = &spec.cluster;
     at.number("cluster", "instances", cluster.instances, 1..=7);
-    at.time(
-        "cluster",
-        "start-interval",
-        cluster.start_interval,
-        Duration::ZERO..=HOUR,
-    );
+    at.time("cluster", "start-interval", cluster.start_interval, Duration::ZERO..=HOUR);
     at.time("cluster", "session-ttl", cluster.session_ttl, 10 * SECOND..=DAY);
-    at.time(
-        "cluster",
-        "lock-delay",
-        cluster.lock_delay,
-        Duration::ZERO..=MINUTE,
-    );
-    at.time(
-        "cluster",
-        "health-interval",
-        cluster.health_interval,
-        100 * MILLISECOND..=HOUR,
-    );
+    at.time("cluster", "lock-delay", cluster.lock_delay, Duration::ZERO..=MINUTE);
+    at.time("cluster", "health-interval", cluster.health_interval, 100 * MILLISECOND..=HOUR);
     at.time("cluster", "health-ttl", cluster.health_ttl, SECOND..=DAY);
-    at.time(
-        "cluster",
-        "watch-interval",
-        cluster.watch_interval,
-        100 * MILLISECOND..=HOUR,
-    );
-    at.span(
-        "network",
-        "latency",
-        spec.network.latency,
-        Duration::ZERO..=MINUTE,
-    );
+    at.time("cluster", "watch-interval", cluster.watch_interval, 100 * MILLISECOND..=HOUR);
+    at.span("network", "latency", spec.network.latency, Duration::ZERO..=MINUTE);
     at.share("network", "loss", spec.network.loss);
     at.span("store", "latency", spec.store.latency, Duration::ZERO..=HOUR);
     for (field, span) in [
@@ -80,12 +51,7 @@ pub(super) fn check(spec: &Spec, tree: &DeTable<'_>, whole: Range<usize>, compla
     ] {
         at.span("mysql", field, span, Duration::ZERO..=HOUR);
     }
-    at.span(
-        "scheduler",
-        "replacement",
-        spec.scheduler.replacement,
-        Duration::ZERO..=HOUR,
-    );
+    at.span("scheduler", "replacement", spec.scheduler.replacement, Duration::ZERO..=HOUR);
     at.number("workload", "clients", spec.workload.clients, 0..=32);
     at.span("workload", "interval", spec.workload.interval, MILLISECOND..=HOUR);
     for (index, fault) in spec.faults.iter().enumerate() {
@@ -115,11 +81,7 @@ impl Checker<'_, '_, '_> {
         if !limits.contains(&value) {
             let (least, most) = limits.into_inner();
             let span = self.place(table, field);
-            self.complaints.add(
-                span,
-                format!("`{field}` must be {least} to {most}, not {value}"),
-                None,
-            );
+            self.complaints.add(span, format!("`{field}` must be {least} to {most}, not {value}"), None);
         }
     }
 
@@ -138,8 +100,7 @@ impl Checker<'_, '_, '_> {
         // Written so that NaN is outside.
         if !(0.0..1.0).contains(&value) {
             let span = self.place(table, field);
-            self.complaints
-                .add(span, format!("`{field}` must be a share from 0 to below 1"), None);
+            self.complaints.add(span, format!("`{field}` must be a share from 0 to below 1"), None);
         }
     }
 

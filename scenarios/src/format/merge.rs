@@ -51,11 +51,7 @@ mod tests {
             ("t = 2", "t = { a = 1 }", "t = { a = 1 }"),
         ] {
             let expected: toml::Table = expected.parse().unwrap();
-            assert_eq!(
-                merged(shared, overrides),
-                expected,
-                "{shared:?} under {overrides:?}"
-            );
+            assert_eq!(merged(shared, overrides), expected, "{shared:?} under {overrides:?}");
         }
     }
 }

@@ -14,15 +14,7 @@ use super::{
 };
 
 /// The parts of a [`Spec`].
-const SPEC: [&str; 7] = [
-    "cluster",
-    "network",
-    "store",
-    "mysql",
-    "scheduler",
-    "workload",
-    "fault",
-];
+const SPEC: [&str; 7] = ["cluster", "network", "store", "mysql", "scheduler", "workload", "fault"];
 /// What a file says besides.
 const FILE: [&str; 5] = ["name", "title", "why", "seeds", "variant"];
 const DEFAULT_SEEDS: u64 = 100;
@@ -33,10 +25,7 @@ const DEFAULT_SEEDS: u64 = 100;
 /// Everything that is wrong with it, as far as it could be read.
 pub fn parse(file: &str, source: &str) -> Result<Scenario, Rejected> {
     if source.len() as u64 > MAX_FILE_BYTES {
-        return Err(Rejected::whole(
-            file,
-            format!("a scenario file has at most {MAX_FILE_BYTES} bytes"),
-        ));
+        return Err(Rejected::whole(file, format!("a scenario file has at most {MAX_FILE_BYTES} bytes")));
     }
     let mut complaints = Complaints::about(source);
     let scenario = read(file, source, &mut complaints);
@@ -63,12 +52,7 @@ fn read(file: &str, source: &str, complaints: &mut Complaints<'_>) -> Option<Sce
     for key in root.keys() {
         let word = key.get_ref().as_ref();
         if !SPEC.contains(&word) && !FILE.contains(&word) {
-            complaints.unknown(
-                key.span(),
-                "field of a scenario",
-                word,
-                FILE.into_iter().chain(SPEC),
-            );
+            complaints.unknown(key.span(), "field of a scenario", word, FILE.into_iter().chain(SPEC));
         }
     }
     let name = text(&mut root, "name", &whole, complaints);
@@ -103,10 +87,7 @@ fn read(file: &str, source: &str, complaints: &mut Complaints<'_>) -> Option<Sce
 
 /// Without the keys that have been complained about: once is enough.
 fn parts_of_a_spec<'i>(table: DeTable<'i>) -> DeTable<'i> {
-    table
-        .into_iter()
-        .filter(|(key, _)| SPEC.contains(&key.get_ref().as_ref()))
-        .collect()
+    table.into_iter().filter(|(key, _)| SPEC.contains(&key.get_ref().as_ref())).collect()
 }
 
 fn text(
@@ -142,25 +123,15 @@ fn seeds(root: &mut DeTable<'_>, complaints: &mut Complaints<'_>) -> Option<u64>
         .and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok())
         .filter(|seeds| (1..=MAX_SEEDS).contains(seeds));
     if seeds.is_none() {
-        complaints.add(
-            value.span(),
-            format!("`seeds` is a whole number from 1 to {MAX_SEEDS}"),
-            None,
-        );
+        complaints.add(value.span(), format!("`seeds` is a whole number from 1 to {MAX_SEEDS}"), None);
     }
     seeds
 }
 
 fn own_name(file: &str, name: &Spanned<String>, complaints: &mut Complaints<'_>) {
-    let stem = std::path::Path::new(file)
-        .file_stem()
-        .and_then(|stem| stem.to_str());
+    let stem = std::path::Path::new(file).file_stem().and_then(|stem| stem.to_str());
     if !is_kebab_case(name.get_ref()) {
-        complaints.add(
-            name.span(),
-            "a name is lower-case letters and digits joined by dashes",
-            None,
-        );
+        complaints.add(name.span(), "a name is lower-case letters and digits joined by dashes", None);
     } else if stem != Some(name.get_ref()) {
         complaints.add(
             name.span(),
@@ -185,11 +156,7 @@ fn read_variants<'i>(
 ) -> Vec<Variant> {
     let span = variants.span();
     let DeValue::Table(table) = variants.into_inner() else {
-        complaints.add(
-            span,
-            "variants are tables",
-            Some("write each as `[variant.NAME]`".to_owned()),
-        );
+        complaints.add(span, "variants are tables", Some("write each as `[variant.NAME]`".to_owned()));
         return Vec::new();
     };
     if table.is_empty() || table.len() > MAX_VARIANTS {
@@ -199,10 +166,7 @@ fn read_variants<'i>(
     let mut table: Vec<_> = table.into_iter().collect();
     // The tree is sorted by name; what a person reads keeps the order it was written in.
     table.sort_by_key(|(key, _)| key.span().start);
-    table
-        .into_iter()
-        .filter_map(|(key, value)| read_variant(shared, key, value, complaints))
-        .collect()
+    table.into_iter().filter_map(|(key, value)| read_variant(shared, key, value, complaints)).collect()
 }
 
 fn read_variant<'i>(
@@ -228,12 +192,7 @@ fn read_variant<'i>(
     for key in overrides.keys() {
         let word = key.get_ref().as_ref();
         if !SPEC.contains(&word) {
-            complaints.unknown(
-                key.span(),
-                "field of a variant",
-                word,
-                ["expect"].into_iter().chain(SPEC),
-            );
+            complaints.unknown(key.span(), "field of a variant", word, ["expect"].into_iter().chain(SPEC));
         }
     }
 
@@ -257,11 +216,7 @@ fn read_variant<'i>(
         }
     };
     limits::check(&spec, &tree, key.span(), complaints);
-    Some(Variant {
-        name: name.to_owned(),
-        spec,
-        expect: expect?,
-    })
+    Some(Variant { name: name.to_owned(), spec, expect: expect? })
 }
 
 fn expect(

@@ -45,21 +45,13 @@ impl Rejected {
         Self {
             file: file.into(),
             source: String::new(),
-            diagnostics: vec![Diagnostic {
-                message: message.into(),
-                place: None,
-                help: None,
-            }],
+            diagnostics: vec![Diagnostic { message: message.into(), place: None, help: None }],
         }
     }
 
     /// The complaints with the lines they are about.
     pub fn render(&self, color: bool) -> String {
-        let renderer = if color {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         // Width is fixed so that the same file reads the same in a log and on a terminal.
         let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(120);
         let mut text = String::new();
@@ -123,11 +115,7 @@ fn visible(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             let escape = c.is_control() && c != '\n';
-            let (plain, escaped) = if escape {
-                (None, Some(c.escape_default()))
-            } else {
-                (Some(c), None)
-            };
+            let (plain, escaped) = if escape { (None, Some(c.escape_default())) } else { (Some(c), None) };
             plain.into_iter().chain(escaped.into_iter().flatten())
         })
         .collect()

@@ -21,30 +21,16 @@ pub struct Difference {
 pub fn first_difference(first: &Run, second: &Run) -> Option<Difference> {
     let (one, two) = (&first.record, &second.record);
     if one.header != two.header {
-        return Some(Difference {
-            step: None,
-            first: line(&one.header),
-            second: line(&two.header),
-        });
+        return Some(Difference { step: None, first: line(&one.header), second: line(&two.header) });
     }
-    let step = one
-        .events
-        .iter()
-        .zip(&two.events)
-        .position(|(one, two)| one != two)
-        .or_else(|| (one.events.len() != two.events.len()).then_some(one.events.len().min(two.events.len())));
-    if let Some(step) = step {
-        let there = |run: &Run| {
-            run.record
-                .events
-                .get(step)
-                .map_or_else(|| "the run is over".to_owned(), line)
-        };
-        return Some(Difference {
-            step: Some(step),
-            first: there(first),
-            second: there(second),
+    let step =
+        one.events.iter().zip(&two.events).position(|(one, two)| one != two).or_else(|| {
+            (one.events.len() != two.events.len()).then_some(one.events.len().min(two.events.len()))
         });
+    if let Some(step) = step {
+        let there =
+            |run: &Run| run.record.events.get(step).map_or_else(|| "the run is over".to_owned(), line);
+        return Some(Difference { step: Some(step), first: there(first), second: there(second) });
     }
     let verdict = |run: &Run| line(&(&run.violations, run.recovery));
     (verdict(first) != verdict(second)).then(|| Difference {
@@ -57,10 +43,7 @@ pub fn first_difference(first: &Run, second: &Run) -> Option<Difference> {
 impl Difference {
     /// Both sides, a line each.
     pub fn lines(&self) -> Vec<String> {
-        vec![
-            format!("first   {}", self.first),
-            format!("second  {}", self.second),
-        ]
+        vec![format!("first   {}", self.first), format!("second  {}", self.second)]
     }
 }
 

@@ -25,11 +25,7 @@ impl Runner<'_> {
         let failures = if as_expected {
             Vec::new()
         } else {
-            tally
-                .worth_showing
-                .iter()
-                .map(|suspect| self.examine(selected, suspect))
-                .collect()
+            tally.worth_showing.iter().map(|suspect| self.examine(selected, suspect)).collect()
         };
         let example = tally.example.map(|(events, seed)| {
             self.examine(

@@ -151,10 +151,7 @@ impl<'a> Runner<'a> {
     ) -> VariantReport {
         let name = selected.name();
         let total = seeds.count();
-        progress(Progress::Started {
-            name: &name,
-            runs: total,
-        });
+        progress(Progress::Started { name: &name, runs: total });
         let watch = Stopwatch::start();
         let tolerated = selected.variant.expect.tolerated(total);
         let mut tally = Tally::default();
@@ -188,9 +185,7 @@ impl<'a> Runner<'a> {
                 .map(|seed| {
                     let summary = self.summarize(selected, seed);
                     tracing::debug!(scenario = %selected.name(), %seed, outcome = ?summary.outcome, "ran");
-                    progress(Progress::Ran {
-                        as_expected: summary.outcome == Outcome::AsExpected,
-                    });
+                    progress(Progress::Ran { as_expected: summary.outcome == Outcome::AsExpected });
                     summary
                 })
                 .collect()
@@ -211,11 +206,7 @@ impl<'a> Runner<'a> {
                 };
             }
         };
-        let mut violated: Vec<_> = run
-            .violations
-            .iter()
-            .map(|violation| violation.property)
-            .collect();
+        let mut violated: Vec<_> = run.violations.iter().map(|violation| violation.property).collect();
         violated.sort_unstable();
         violated.dedup();
         let outcome = match self.second_opinion(selected, seed, &run) {

@@ -47,13 +47,7 @@ impl Tally {
         }
         self.recovery.extend(summary.recovery);
         self.simulated = self.simulated.saturating_add(summary.simulated);
-        let Summary {
-            seed,
-            events,
-            outcome,
-            violated,
-            ..
-        } = summary;
+        let Summary { seed, events, outcome, violated, .. } = summary;
         match outcome {
             Outcome::AsExpected => {
                 self.as_expected += 1;
@@ -78,14 +72,8 @@ impl Tally {
     }
 
     fn suspect(&mut self, seed: Seed, events: usize, broken: bool, reason: String) {
-        self.worth_showing.push(Suspect {
-            seed,
-            events,
-            broken,
-            reason,
-        });
-        self.worth_showing
-            .sort_by_key(|suspect| (!suspect.broken, suspect.events, suspect.seed));
+        self.worth_showing.push(Suspect { seed, events, broken, reason });
+        self.worth_showing.sort_by_key(|suspect| (!suspect.broken, suspect.events, suspect.seed));
         self.worth_showing.truncate(SHOWN);
     }
 }

@@ -67,8 +67,5 @@ pub(crate) fn every_third_bad(spec: &Spec, scenario: &str, seed: Seed, plan: &Fa
         return calm(spec, scenario, seed, plan);
     }
     let lines = vec!["tick"; usize::try_from(1_000 - seed.0).unwrap()];
-    violating(
-        run(spec, scenario, seed, plan, &lines),
-        Property::OneWritablePrimary,
-    )
+    violating(run(spec, scenario, seed, plan, &lines), Property::OneWritablePrimary)
 }

@@ -129,10 +129,7 @@ impl Consul {
         let output = capped(output, local.output_max);
         local.last_output.clone_from(&output);
         self.timers.cancel(local.expiry.take());
-        local.expiry = Some(
-            self.timers
-                .arm(self.now + local.ttl, Due::CheckTtl(id.to_owned())),
-        );
+        local.expiry = Some(self.timers.arm(self.now + local.ttl, Due::CheckTtl(id.to_owned())));
         self.check_set(id, status, output);
         Ok(())
     }
@@ -283,13 +280,6 @@ fn capped(output: &str, max: usize) -> String {
     if output.len() <= max {
         return output.to_owned();
     }
-    let kept = (0..=max)
-        .rev()
-        .find(|end| output.is_char_boundary(*end))
-        .unwrap_or(0);
-    format!(
-        "{} ... (captured {max} of {} bytes)",
-        &output[..kept],
-        output.len()
-    )
+    let kept = (0..=max).rev().find(|end| output.is_char_boundary(*end)).unwrap_or(0);
+    format!("{} ... (captured {max} of {} bytes)", &output[..kept], output.len())
 }

@@ -73,14 +73,7 @@ impl Blocked {
             wait => wait.min(WAIT_MAX),
         };
         let deadline = consul.now + wait + consul.draw_below(wait / JITTER_FRACTION);
-        Self {
-            read,
-            form,
-            reader,
-            until,
-            seen,
-            deadline,
-        }
+        Self { read, form, reader, until, seen, deadline }
     }
 
     /// When the query answers at the latest.

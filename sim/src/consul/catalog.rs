@@ -137,9 +137,7 @@ impl Catalog {
 
     /// The instances of a service.
     pub(super) fn instances<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Rc<Service>> {
-        self.services
-            .values()
-            .filter(move |service| service.name.eq_ignore_ascii_case(name))
+        self.services.values().filter(move |service| service.name.eq_ignore_ascii_case(name))
     }
 
     /// One instance.
@@ -149,9 +147,7 @@ impl Catalog {
 
     /// The instances on a node.
     pub(super) fn services_on<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a Rc<Service>> {
-        self.services
-            .values()
-            .filter(move |service| service.node.eq_ignore_ascii_case(node))
+        self.services.values().filter(move |service| service.node.eq_ignore_ascii_case(node))
     }
 
     /// All checks, by node and id.
@@ -193,28 +189,16 @@ impl Catalog {
     /// What a read of one service reports, with its checks or without.
     pub(super) fn index_of_service(&self, name: &str, with_checks: bool) -> u64 {
         let exists = self.instances(name).next().is_some();
-        let known = if exists {
-            self.service_index.get(&fold(name)).copied()
-        } else {
-            self.extinction_index
-        };
+        let known = if exists { self.service_index.get(&fold(name)).copied() } else { self.extinction_index };
         known.unwrap_or_else(|| {
             let tables = self.nodes_index.max(self.services_index);
-            if with_checks {
-                tables.max(self.checks_index)
-            } else {
-                tables
-            }
+            if with_checks { tables.max(self.checks_index) } else { tables }
         })
     }
 
     /// When what a read of a service and its health watches was last written.
     pub(super) fn health_written(&self, name: &str) -> u64 {
-        self.service_index
-            .get(&fold(name))
-            .copied()
-            .max(self.extinction_index)
-            .unwrap_or(0)
+        self.service_index.get(&fold(name)).copied().max(self.extinction_index).unwrap_or(0)
     }
 
     /// When the instances of a service were last written.
@@ -348,10 +332,7 @@ impl Catalog {
     }
 
     fn write_services_of(&mut self, index: u64, node: &str) {
-        let names: Vec<_> = self
-            .services_on(node)
-            .map(|service| fold(&service.name))
-            .collect();
+        let names: Vec<_> = self.services_on(node).map(|service| fold(&service.name)).collect();
         for name in names {
             self.service_index.insert(name, index);
         }

@@ -55,10 +55,7 @@ impl Table {
 
     /// The keys `session` holds.
     pub(super) fn held_by(&self, session: &str) -> Vec<Rc<str>> {
-        self.held
-            .get(session)
-            .map(|keys| keys.iter().cloned().collect())
-            .unwrap_or_default()
+        self.held.get(session).map(|keys| keys.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// The newest index of the table.
@@ -84,14 +81,9 @@ impl Table {
         let watched = if self.under(prefix).next().is_some() {
             prefix
         } else {
-            let before = self
-                .entries
-                .range::<str, _>((Bound::Unbounded, Bound::Excluded(prefix)))
-                .next_back();
-            let after = self
-                .entries
-                .range::<str, _>((Bound::Excluded(prefix), Bound::Unbounded))
-                .next();
+            let before =
+                self.entries.range::<str, _>((Bound::Unbounded, Bound::Excluded(prefix))).next_back();
+            let after = self.entries.range::<str, _>((Bound::Excluded(prefix), Bound::Unbounded)).next();
             let shared = [before, after]
                 .into_iter()
                 .flatten()
@@ -144,10 +136,7 @@ impl Table {
         if before != entry.session {
             self.unhold(before.as_deref(), &entry.key);
             if let Some(session) = &entry.session {
-                self.held
-                    .entry(Rc::clone(session))
-                    .or_default()
-                    .insert(Rc::clone(&entry.key));
+                self.held.entry(Rc::clone(session)).or_default().insert(Rc::clone(&entry.key));
             }
         }
         self.index = index;
@@ -210,9 +199,5 @@ fn under<'a, T>(map: &'a BTreeMap<Rc<str>, T>, prefix: &'a str) -> impl Iterator
 
 /// How many leading bytes two keys share, cut back to a whole character.
 fn shared_length(one: &str, other: &str) -> usize {
-    one.chars()
-        .zip(other.chars())
-        .take_while(|(a, b)| a == b)
-        .map(|(a, _)| a.len_utf8())
-        .sum()
+    one.chars().zip(other.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
 }

@@ -48,10 +48,7 @@ impl Catalogs {
     /// The catalog, to be written at `now`.
     pub(super) fn write(&mut self, now: Duration) -> &mut Catalog {
         if !self.lags.is_empty() && self.past.back().is_none_or(|version| version.until < now) {
-            self.past.push_back(Version {
-                until: now,
-                catalog: Rc::clone(&self.current),
-            });
+            self.past.push_back(Version { until: now, catalog: Rc::clone(&self.current) });
         }
         Rc::make_mut(&mut self.current)
     }
@@ -98,9 +95,7 @@ impl Catalogs {
     pub(super) fn moved(&self, before: Duration, now: Duration) -> bool {
         self.lags.values().any(|lag| {
             let (before, now) = (lag.shown(before), lag.shown(now));
-            self.past
-                .iter()
-                .any(|version| before < version.until && version.until <= now)
+            self.past.iter().any(|version| before < version.until && version.until <= now)
         })
     }
 

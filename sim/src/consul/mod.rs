@@ -62,13 +62,7 @@ pub struct ConsulConfig {
 impl ConsulConfig {
     /// The server on `node` at `address`, with everything else as Consul has it by default.
     pub fn new(node: impl Into<String>, address: IpAddr) -> Self {
-        Self {
-            node: node.into(),
-            datacenter: "dc1".to_owned(),
-            address,
-            server_port: 8300,
-            serf_port: 8301,
-        }
+        Self { node: node.into(), datacenter: "dc1".to_owned(), address, server_port: 8300, serf_port: 8301 }
     }
 }
 

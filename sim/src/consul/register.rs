@@ -43,10 +43,7 @@ impl Consul {
             tagged_addresses: BTreeMap::new(),
             meta: Some(meta.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
             port: self.config.server_port.into(),
-            weights: Weights {
-                passing: 1,
-                warning: 1,
-            },
+            weights: Weights { passing: 1, warning: 1 },
             enable_tag_override: false,
             create_index: 0,
             modify_index: 0,
@@ -95,11 +92,7 @@ impl Consul {
         let (service, status) = (check.service_id.clone(), check.status.clone());
         let before = self.catalogs.write(self.now).put_check(index, check);
         if before.as_ref() != Some(&status) {
-            self.event(ConsulEvent::CheckStatus {
-                check: id.clone(),
-                service,
-                status: status.clone(),
-            });
+            self.event(ConsulEvent::CheckStatus { check: id.clone(), service, status: status.clone() });
         }
         if status == CRITICAL {
             self.invalidate_bound(index, &node, &id, "check critical");
@@ -109,12 +102,7 @@ impl Consul {
 
     /// Removes a check, and ends the sessions bound to it.
     pub(super) fn catalog_remove_check(&mut self, index: u64, node: &str, id: &str) {
-        if self
-            .catalogs
-            .write(self.now)
-            .remove_check(index, node, id)
-            .is_some()
-        {
+        if self.catalogs.write(self.now).remove_check(index, node, id).is_some() {
             self.invalidate_bound(index, node, id, "check deregistered");
             self.changed();
         }
@@ -126,12 +114,8 @@ impl Consul {
             return;
         };
         let id = service.id.clone();
-        let checks: Vec<_> = self
-            .catalogs
-            .current()
-            .checks_of(node, &id)
-            .map(|check| check.id.clone())
-            .collect();
+        let checks: Vec<_> =
+            self.catalogs.current().checks_of(node, &id).map(|check| check.id.clone()).collect();
         for check in checks {
             self.catalog_remove_check(index, node, &check);
         }
@@ -143,12 +127,7 @@ impl Consul {
 
 fn tagged(address: IpAddr) -> BTreeMap<String, String> {
     let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
-    [
-        "lan".to_owned(),
-        "wan".to_owned(),
-        format!("lan_{family}"),
-        format!("wan_{family}"),
-    ]
-    .map(|name| (name, address.to_string()))
-    .into()
+    ["lan".to_owned(), "wan".to_owned(), format!("lan_{family}"), format!("wan_{family}")]
+        .map(|name| (name, address.to_string()))
+        .into()
 }

@@ -167,10 +167,7 @@ impl Shared {
         let number = self.0.arrived.get();
         self.0.arrived.set(number + 1);
         self.reschedule(blocked.deadline());
-        self.0
-            .waiting
-            .borrow_mut()
-            .insert(number, Waiting { blocked, answer });
+        self.0.waiting.borrow_mut().insert(number, Waiting { blocked, answer });
         (number, receiver)
     }
 }

@@ -66,6 +66,8 @@ impl Process for NoProcess {
     }
 
     fn signal(&self, _: Signal) {}
+
+    fn detach(self) {}
 }
 
 fn unsupported<T>() -> io::Result<T> {
@@ -105,7 +107,7 @@ impl Host for Bench {
         ready(unsupported())
     }
 
-    fn listen(&self, _: SocketAddr) -> impl Future<Output = io::Result<Calls>> + 'static {
+    fn listen(&self, _: SocketAddr) -> impl Future<Output = io::Result<Calls>> {
         let calls = self.calls.borrow_mut().take();
         async { calls.map(Calls).ok_or_else(|| io::ErrorKind::AddrInUse.into()) }
     }
@@ -151,16 +153,8 @@ struct Log(RefCell<Vec<String>>);
 
 impl Observer for Log {
     fn exchange(&self, exchange: &Exchange<'_>) {
-        let Exchange {
-            client,
-            method,
-            path,
-            status,
-            took,
-        } = exchange;
-        self.0
-            .borrow_mut()
-            .push(format!("{client} {method} {path} {status} {}s", took.as_secs()));
+        let Exchange { client, method, path, status, took } = exchange;
+        self.0.borrow_mut().push(format!("{client} {method} {path} {status} {}s", took.as_secs()));
     }
 
     fn event(&self, at: Duration, event: ConsulEvent) {
@@ -193,11 +187,7 @@ async fn ask(sender: &mut Sender, line: &str) -> Response<Bytes> {
         .header("host", "consul")
         .body(Full::from(body.to_owned()))
         .expect("a request");
-    let (head, body) = sender
-        .send_request(request)
-        .await
-        .expect("an answer")
-        .into_parts();
+    let (head, body) = sender.send_request(request).await.expect("an answer").into_parts();
     Response::from_parts(head, body.collect().await.expect("a body").to_bytes())
 }
 
@@ -211,11 +201,7 @@ fn run<F: Future<Output = ()> + 'static>(client: impl FnOnce(Bench, Shared, Rc<L
     let log = Rc::new(Log::default());
     LocalSet::new().block_on(&runtime, async {
         let (dial, calls) = mpsc::unbounded_channel();
-        let bench = Bench {
-            began: Instant::now(),
-            dial,
-            calls: Rc::new(RefCell::new(Some(calls))),
-        };
+        let bench = Bench { began: Instant::now(), dial, calls: Rc::new(RefCell::new(Some(calls))) };
         let consul = Consul::new(ConsulConfig::new("consul-1", SERVER), bench.random("consul"));
         let shared = Shared::new(consul);
         let address = SocketAddr::new(SERVER, 8500);
@@ -270,11 +256,7 @@ fn a_watch_is_answered_at_its_deadline() {
 fn a_session_expires_with_nobody_asking_and_wakes_who_watches() {
     let told = run(|bench, _, _| async move {
         let mut sender = dial(&bench).await;
-        ask(
-            &mut sender,
-            r#"PUT /v1/session/create | {"Name":"s","TTL":"10s"}"#,
-        )
-        .await;
+        ask(&mut sender, r#"PUT /v1/session/create | {"Name":"s","TTL":"10s"}"#).await;
         let answer = ask(&mut sender, "GET /v1/session/list?index=8&wait=60s").await;
         assert_eq!(answer.body(), "[]");
         assert_eq!(bench.now().as_secs(), 20);
@@ -330,20 +312,14 @@ fn a_client_that_goes_away_is_not_waited_for() {
 fn a_body_too_great_for_any_endpoint_is_refused() {
     let told = run(|bench, _, _| async move {
         let mut sender = dial(&bench).await;
-        for (size, status, stored) in [
-            (512 * 1024, 200, 200),
-            (512 * 1024 + 1, 413, 404),
-            (2 * 1024 * 1024, 413, 404),
-        ] {
+        for (size, status, stored) in
+            [(512 * 1024, 200, 200), (512 * 1024 + 1, 413, 404), (2 * 1024 * 1024, 413, 404)]
+        {
             let key = format!("/v1/kv/{size}");
             let answer = ask(&mut sender, &format!("PUT {key} | {}", "x".repeat(size))).await;
             assert_eq!(answer.status(), status, "{size}");
             sender = dial(&bench).await;
-            assert_eq!(
-                ask(&mut sender, &format!("GET {key}?raw")).await.status(),
-                stored,
-                "{size}"
-            );
+            assert_eq!(ask(&mut sender, &format!("GET {key}?raw")).await.status(), stored, "{size}");
         }
     });
     assert_eq!(told.len(), 6);

@@ -83,9 +83,7 @@ impl Session {
     fn bound(&self) -> impl Iterator<Item = &str> {
         let plain = self.checks.iter().chain(&self.node_checks).flatten();
         let service = self.service_checks.iter().flatten();
-        plain
-            .map(String::as_str)
-            .chain(service.map(|check| check.id.as_str()))
+        plain.map(String::as_str).chain(service.map(|check| check.id.as_str()))
     }
 }
 
@@ -127,10 +125,7 @@ fn validate(id: &str) -> Result<(), String> {
         return failed(format!("UUID should have maximum of 4 \"-\"; got {hyphens}"));
     }
     match id.chars().find(|c| !c.is_ascii_hexdigit() && *c != '-') {
-        Some(c) => failed(format!(
-            "Invalid UUID: encoding/hex: invalid byte: U+{:04X} '{c}'",
-            u32::from(c)
-        )),
+        Some(c) => failed(format!("Invalid UUID: encoding/hex: invalid byte: U+{:04X} '{c}'", u32::from(c))),
         None => Ok(()),
     }
 }
@@ -156,9 +151,7 @@ impl Consul {
             }
         };
         if ttl != 0 && !(TTL_MIN..=TTL_MAX).contains(&ttl) {
-            return Err(format!(
-                "Invalid Session TTL '{ttl}', must be between [10s=24h0m0s]"
-            ));
+            return Err(format!("Invalid Session TTL '{ttl}', must be between [10s=24h0m0s]"));
         }
         let id: Rc<str> = self.draw_uuid().into();
         let index = self.next_index();
@@ -213,9 +206,7 @@ impl Consul {
         };
         let id = Rc::clone(&session.id);
         self.session_arm(&id);
-        self.event(ConsulEvent::SessionRenewed {
-            session: id.to_string(),
-        });
+        self.event(ConsulEvent::SessionRenewed { session: id.to_string() });
         Ok(self.sessions.by_id.get(&id))
     }
 
@@ -262,21 +253,15 @@ impl Consul {
         };
         self.sessions.index = index;
         self.timers.cancel(session.expiry);
-        self.event(ConsulEvent::SessionInvalidated {
-            session: id.to_owned(),
-            why: why.to_owned(),
-        });
+        self.event(ConsulEvent::SessionInvalidated { session: id.to_owned(), why: why.to_owned() });
         let delay = positive(session.lock_delay_nanos).min(LOCK_DELAY_MAX);
         for key in self.kv.held_by(id) {
             let delay_until = self.now + delay;
             match session.behavior {
                 Behavior::Release => {
                     if let Some(entry) = self.kv.get(&key).cloned() {
-                        let write = Write {
-                            key: Rc::clone(&key),
-                            value: entry.value.clone(),
-                            flags: entry.flags,
-                        };
+                        let write =
+                            Write { key: Rc::clone(&key), value: entry.value.clone(), flags: entry.flags };
                         self.kv.put(index, write, None, entry.lock_index);
                     }
                 }

@@ -32,11 +32,7 @@ impl Operation {
     }
 
     fn write(&self) -> Write {
-        Write {
-            key: self.key.as_str().into(),
-            value: self.value.clone(),
-            flags: self.flags,
-        }
+        Write { key: self.key.as_str().into(), value: self.value.clone(), flags: self.flags }
     }
 }
 
@@ -69,10 +65,7 @@ impl Consul {
         let mut refusals = Vec::new();
         for (number, operation) in operations.iter().enumerate() {
             if let Err(why) = self.precheck(operation) {
-                refusals.push(Refusal {
-                    operation: number,
-                    why,
-                });
+                refusals.push(Refusal { operation: number, why });
             }
         }
         if !refusals.is_empty() {
@@ -83,10 +76,7 @@ impl Consul {
         let mut done = Vec::new();
         for (number, operation) in operations.iter().enumerate() {
             if let Err(why) = self.operate(index, operation, &mut done) {
-                refusals.push(Refusal {
-                    operation: number,
-                    why,
-                });
+                refusals.push(Refusal { operation: number, why });
             }
         }
         if refusals.is_empty() {
@@ -106,10 +96,7 @@ impl Consul {
             return Err("Must provide key".to_owned());
         }
         if operation.verb == "lock" && self.lock_delay(&operation.key) {
-            return Err(format!(
-                "failed to lock key {:?} due to lock delay",
-                operation.key
-            ));
+            return Err(format!("failed to lock key {:?} due to lock delay", operation.key));
         }
         Ok(())
     }

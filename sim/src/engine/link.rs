@@ -109,14 +109,8 @@ impl Links {
         Self {
             seed,
             names: hosts.iter().map(|(name, _)| name.clone()).collect(),
-            by_ip: hosts
-                .iter()
-                .enumerate()
-                .map(|(index, (_, ip))| (*ip, index))
-                .collect(),
-            links: std::iter::repeat_with(Link::default)
-                .take(hosts.len() * hosts.len())
-                .collect(),
+            by_ip: hosts.iter().enumerate().map(|(index, (_, ip))| (*ip, index)).collect(),
+            links: std::iter::repeat_with(Link::default).take(hosts.len() * hosts.len()).collect(),
             latency,
             loss,
             dark: vec![false; hosts.len()],
@@ -165,8 +159,7 @@ impl Links {
 
     /// Forgets every segment under way from or to a machine that lost its memory.
     pub(super) fn forget(&mut self, ip: IpAddr) {
-        self.flows
-            .retain(|(source, sink), _| source.ip() != ip && sink.ip() != ip);
+        self.flows.retain(|(source, sink), _| source.ip() != ip && sink.ip() != ip);
     }
 
     /// Says what becomes of a segment that leaves its machine now.
@@ -196,11 +189,7 @@ impl Links {
         flow.waiting.push_back(packet);
         flow.since = now;
         flow.tries = 0;
-        if held {
-            Fate::Waits
-        } else {
-            Fate::Retry(now + RTO_MIN, key)
-        }
+        if held { Fate::Waits } else { Fate::Retry(now + RTO_MIN, key) }
     }
 
     /// Tries again to send what waits in a flow.
@@ -221,20 +210,12 @@ impl Links {
         if passes {
             flow.last_arrival = flow.last_arrival.max(now + latency);
             let at = flow.last_arrival;
-            return flow
-                .waiting
-                .drain(..)
-                .map(|packet| Fate::Arrives(at, packet))
-                .collect();
+            return flow.waiting.drain(..).map(|packet| Fate::Arrives(at, packet)).collect();
         }
         if held {
             return Vec::new();
         }
-        let limit = if is_connect(first) {
-            CONNECT_TIMEOUT
-        } else {
-            USER_TIMEOUT
-        };
+        let limit = if is_connect(first) { CONNECT_TIMEOUT } else { USER_TIMEOUT };
         if now.saturating_sub(flow.since) >= limit {
             self.flows.remove(&key);
             self.flows.remove(&(sink, source));
@@ -260,42 +241,34 @@ impl Links {
         if link.has(|i| matches!(i, Impairment::Cut | Impairment::Hold)) {
             return false;
         }
-        let kept: f64 = link
-            .impairments
-            .iter()
-            .fold(1.0 - base_loss, |kept, impairment| match impairment {
-                Impairment::Loss(rate) => kept * (1.0 - rate),
-                _ => kept,
-            });
+        let kept: f64 = link.impairments.iter().fold(1.0 - base_loss, |kept, impairment| match impairment {
+            Impairment::Loss(rate) => kept * (1.0 - rate),
+            _ => kept,
+        });
         kept >= 1.0 || self.stream(from, to).random_bool(kept.clamp(0.0, 1.0))
     }
 
     fn latency(&mut self, from: HostIndex, to: HostIndex) -> Duration {
         let base = self.latency;
         let drawn = base.sample(self.stream(from, to));
-        self.link(from, to)
-            .impairments
-            .iter()
-            .fold(drawn, |sum, impairment| match impairment {
-                Impairment::Delay(extra) => sum + *extra,
-                _ => sum,
-            })
+        self.link(from, to).impairments.iter().fold(drawn, |sum, impairment| match impairment {
+            Impairment::Delay(extra) => sum + *extra,
+            _ => sum,
+        })
     }
 
     fn stream(&mut self, from: HostIndex, to: HostIndex) -> &mut ChaCha8Rng {
         let seed = self.seed;
         let entity = (from * self.names.len() + to, &self.names[from], &self.names[to]);
         let link = &mut self.links[entity.0];
-        link.stream
-            .get_or_insert_with(|| seed.stream("network", &format!("{}>{}", entity.1, entity.2)))
+        link.stream.get_or_insert_with(|| seed.stream("network", &format!("{}>{}", entity.1, entity.2)))
     }
 
     fn sweep(&mut self, now: Duration) {
         self.until_sweep -= 1;
         if self.until_sweep == 0 {
             self.until_sweep = SWEEP_EVERY;
-            self.flows
-                .retain(|_, flow| flow.last_arrival > now || !flow.waiting.is_empty());
+            self.flows.retain(|_, flow| flow.last_arrival > now || !flow.waiting.is_empty());
         }
     }
 }
@@ -333,25 +306,10 @@ mod tests {
     }
 
     fn segment(seq: u32) -> Packet {
-        let flags = TcpFlags {
-            ack: true,
-            ..TcpFlags::default()
-        };
-        let segment = TcpSegment {
-            src_port: 1,
-            dst_port: 2,
-            seq,
-            ack: 0,
-            flags,
-            window: 0,
-            payload: Bytes::new(),
-        };
-        Packet {
-            src: A,
-            dst: B,
-            ttl: 64,
-            payload: Transport::Tcp(segment),
-        }
+        let flags = TcpFlags { ack: true, ..TcpFlags::default() };
+        let segment =
+            TcpSegment { src_port: 1, dst_port: 2, seq, ack: 0, flags, window: 0, payload: Bytes::new() };
+        Packet { src: A, dst: B, ttl: 64, payload: Transport::Tcp(segment) }
     }
 
     fn seq(packet: &Packet) -> u32 {
@@ -373,10 +331,7 @@ mod tests {
         let mut now = Duration::ZERO;
         while now < end {
             let mut fates = events(links, now);
-            for (index, _) in sent_ms
-                .iter()
-                .enumerate()
-                .filter(|(_, at)| Duration::from_millis(**at) == now)
+            for (index, _) in sent_ms.iter().enumerate().filter(|(_, at)| Duration::from_millis(**at) == now)
             {
                 fates.push(links.send(now, segment(u32::try_from(index).unwrap())));
             }
@@ -458,9 +413,7 @@ mod tests {
         let mut links = links(Span::millis(2, 2), 0.0);
         links.impair(0, 1, Impairment::Cut);
         let arrivals = run(&mut links, &[1], &mut |_, _| Vec::new());
-        let [(at, u32::MAX)] = arrivals[..] else {
-            panic!("{arrivals:?}")
-        };
+        let [(at, u32::MAX)] = arrivals[..] else { panic!("{arrivals:?}") };
         assert!(at >= USER_TIMEOUT && at < USER_TIMEOUT + RTO_MAX, "{at:?}");
     }
 
@@ -468,9 +421,6 @@ mod tests {
     fn a_one_way_cut_leaves_the_way_back_open() {
         let mut links = links(Span::millis(2, 2), 0.0);
         links.impair(1, 0, Impairment::Cut);
-        assert!(matches!(
-            links.send(Duration::ZERO, segment(0)),
-            Fate::Arrives(..)
-        ));
+        assert!(matches!(links.send(Duration::ZERO, segment(0)), Fate::Arrives(..)));
     }
 }

@@ -202,8 +202,7 @@ impl Engine {
         self.purge(host);
         let ip = self.slots[host].ip;
         self.links.forget(ip);
-        self.due
-            .retain(|_, due| !matches!(due, Due::Deliver(packet) if packet.dst == ip));
+        self.due.retain(|_, due| !matches!(due, Due::Deliver(packet) if packet.dst == ip));
     }
 
     /// Stops polling a machine; what is sent to it piles up in its kernel.
@@ -288,9 +287,7 @@ impl Engine {
 
     fn anyone_woken(&self) -> bool {
         // A paused machine keeps its flag, and is not asked before it resumes.
-        self.slots
-            .iter()
-            .any(|slot| !slot.paused && slot.tasks.is_some() && slot.flag.is_set())
+        self.slots.iter().any(|slot| !slot.paused && slot.tasks.is_some() && slot.flag.is_set())
     }
 
     /// Takes what all kernels have to send and settles each segment's fate.
@@ -374,10 +371,7 @@ impl Engine {
             dst_port: local.port(),
             seq: 0,
             ack: 0,
-            flags: TcpFlags {
-                rst: true,
-                ..TcpFlags::default()
-            },
+            flags: TcpFlags { rst: true, ..TcpFlags::default() },
             window: 0,
             payload: Bytes::new(),
         };

@@ -96,28 +96,18 @@ fn ask(log: &Log, origin: Instant) -> Life {
 
 fn play(steps: Vec<(u64, Step)>) -> Vec<(u128, String)> {
     let log = Log::default();
-    let hosts = [
-        ("server".to_owned(), ADDRESS.ip()),
-        ("client".to_owned(), IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2))),
-    ];
+    let hosts =
+        [("server".to_owned(), ADDRESS.ip()), ("client".to_owned(), IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)))];
     Engine::run(Seed(7), Span::millis(5, 5), 0.0, &hosts, |engine| {
         engine.start(SERVER, echo());
         engine.start(CLIENT, ask(&log, engine.origin()));
-        Script(
-            steps
-                .into_iter()
-                .map(|(ms, step)| (Duration::from_millis(ms), step))
-                .collect(),
-        )
+        Script(steps.into_iter().map(|(ms, step)| (Duration::from_millis(ms), step)).collect())
     });
     log.take()
 }
 
 fn seen(log: &[(u128, String)], from_ms: u128) -> Vec<(u128, &str)> {
-    log.iter()
-        .filter(|(at, _)| *at >= from_ms)
-        .map(|(at, what)| (*at, what.as_str()))
-        .collect()
+    log.iter().filter(|(at, _)| *at >= from_ms).map(|(at, what)| (*at, what.as_str())).collect()
 }
 
 fn end() -> Step {
@@ -128,25 +118,14 @@ fn end() -> Step {
 fn a_round_trip_takes_twice_the_latency() {
     let log = play(vec![(3_500, end())]);
     // The handshake takes one round trip, then a byte goes every second.
-    assert_eq!(
-        seen(&log, 0),
-        [
-            (10, "connected"),
-            (1_020, "answer"),
-            (2_030, "answer"),
-            (3_040, "answer")
-        ]
-    );
+    assert_eq!(seen(&log, 0), [(10, "connected"), (1_020, "answer"), (2_030, "answer"), (3_040, "answer")]);
 }
 
 #[test]
 fn kill_closes_sockets_and_the_port_refuses_until_the_restart() {
     let log = play(vec![
         (2_500, Box::new(|engine: &mut Engine| engine.kill(SERVER)) as Step),
-        (
-            5_500,
-            Box::new(|engine: &mut Engine| engine.start(SERVER, echo())),
-        ),
+        (5_500, Box::new(|engine: &mut Engine| engine.start(SERVER, echo()))),
         (8_000, end()),
     ]);
     let log = seen(&log, 2_500);
@@ -160,14 +139,8 @@ fn kill_closes_sockets_and_the_port_refuses_until_the_restart() {
 #[test]
 fn power_loss_is_silence_until_the_new_kernel_answers_with_a_reset() {
     let log = play(vec![
-        (
-            2_500,
-            Box::new(|engine: &mut Engine| engine.power_off(SERVER)) as Step,
-        ),
-        (
-            20_000,
-            Box::new(|engine: &mut Engine| engine.start(SERVER, echo())),
-        ),
+        (2_500, Box::new(|engine: &mut Engine| engine.power_off(SERVER)) as Step),
+        (20_000, Box::new(|engine: &mut Engine| engine.start(SERVER, echo()))),
         (60_000, end()),
     ]);
     let log = seen(&log, 2_500);
@@ -179,10 +152,7 @@ fn power_loss_is_silence_until_the_new_kernel_answers_with_a_reset() {
 #[test]
 fn a_paused_machine_answers_when_it_goes_on() {
     let log = play(vec![
-        (
-            2_500,
-            Box::new(|engine: &mut Engine| engine.pause(SERVER)) as Step,
-        ),
+        (2_500, Box::new(|engine: &mut Engine| engine.pause(SERVER)) as Step),
         (10_500, Box::new(|engine: &mut Engine| engine.resume(SERVER))),
         (12_000, end()),
     ]);
@@ -199,11 +169,7 @@ fn what_was_sent_into_a_cut_arrives_after_it() {
         engine.repair(SERVER, CLIENT, Impairment::Cut);
         engine.repair(CLIENT, SERVER, Impairment::Cut);
     };
-    let log = play(vec![
-        (2_500, Box::new(cut) as Step),
-        (10_500, Box::new(heal)),
-        (18_000, end()),
-    ]);
+    let log = play(vec![(2_500, Box::new(cut) as Step), (10_500, Box::new(heal)), (18_000, end())]);
     // Sent at 3,030; the last try inside the cut is 6.2 s later, the next one 12.6 s later gets through.
     assert_eq!(seen(&log, 2_500)[0], (3_030 + 12_600 + 10, "answer"));
 }
@@ -213,10 +179,7 @@ fn a_run_is_the_same_twice() {
     let steps = || -> Vec<(u64, Step)> {
         vec![
             (2_500, Box::new(|engine: &mut Engine| engine.kill(SERVER))),
-            (
-                5_500,
-                Box::new(|engine: &mut Engine| engine.start(SERVER, echo())),
-            ),
+            (5_500, Box::new(|engine: &mut Engine| engine.start(SERVER, echo()))),
             (30_000, end()),
         ]
     };

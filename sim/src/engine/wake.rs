@@ -19,10 +19,7 @@ impl EngineWaker {
     /// Marks the engine as running, woken by `waker` from now on.
     pub(super) fn enter(&self, waker: &Waker) {
         self.running.store(true, Ordering::Relaxed);
-        let mut slot = self
-            .waker
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut slot = self.waker.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match &mut *slot {
             Some(known) => known.clone_from(waker),
             None => *slot = Some(waker.clone()),
@@ -36,10 +33,7 @@ impl EngineWaker {
 
     fn wake(&self) {
         if !self.running.load(Ordering::Relaxed)
-            && let Some(waker) = &*self
-                .waker
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
+            && let Some(waker) = &*self.waker.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
         {
             waker.wake_by_ref();
         }
@@ -55,10 +49,7 @@ pub(super) struct HostWaker {
 
 impl HostWaker {
     pub(super) fn new(engine: &Arc<EngineWaker>) -> Arc<Self> {
-        Arc::new(Self {
-            woken: AtomicBool::new(false),
-            engine: Arc::clone(engine),
-        })
+        Arc::new(Self { woken: AtomicBool::new(false), engine: Arc::clone(engine) })
     }
 
     /// Whether the machine is woken, without forgetting it.

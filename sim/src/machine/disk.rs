@@ -61,10 +61,7 @@ impl Disk {
 
     /// Whether there is a file or folder of this name.
     pub fn exists(&self, path: &Path) -> bool {
-        self.files
-            .range(path.to_owned()..)
-            .next()
-            .is_some_and(|(known, _)| known.starts_with(path))
+        self.files.range(path.to_owned()..).next().is_some_and(|(known, _)| known.starts_with(path))
     }
 
     /// Empties the disk.
@@ -87,8 +84,7 @@ mod tests {
     #[test]
     fn a_folder_exists_while_something_is_in_it() {
         let mut disk = Disk::default();
-        disk.write(Path::new("/data/mysql/user"), b"root".to_vec())
-            .unwrap();
+        disk.write(Path::new("/data/mysql/user"), b"root".to_vec()).unwrap();
         disk.append(Path::new("/data/binlog"), b"a").unwrap();
         disk.append(Path::new("/data/binlog"), b"b").unwrap();
         assert_eq!(disk.read(Path::new("/data/binlog")), Some(&b"ab"[..]));
@@ -103,10 +99,7 @@ mod tests {
     fn a_full_disk_refuses_and_keeps_what_it_has() {
         let mut disk = Disk::default();
         disk.write(Path::new("/a"), vec![0; CAPACITY_BYTES]).unwrap();
-        assert_eq!(
-            disk.append(Path::new("/a"), &[0]).unwrap_err().kind(),
-            io::ErrorKind::StorageFull
-        );
+        assert_eq!(disk.append(Path::new("/a"), &[0]).unwrap_err().kind(), io::ErrorKind::StorageFull);
         disk.write(Path::new("/a"), vec![1; CAPACITY_BYTES]).unwrap();
         disk.remove(Path::new("/a"));
         disk.write(Path::new("/b"), vec![0; CAPACITY_BYTES]).unwrap();

@@ -76,9 +76,7 @@ impl Host for SimHost {
     }
 
     fn random(&self, purpose: &str) -> ChaCha8Rng {
-        let Machine {
-            seed, name, boots, ..
-        } = &*self.machine;
+        let Machine { seed, name, boots, .. } = &*self.machine;
         seed.stream(purpose, &format!("{name}/{}/{}", boots.get(), self.process.pid))
     }
 
@@ -92,10 +90,7 @@ impl Host for SimHost {
 
     fn spawn(&self, command: &Command) -> io::Result<SimProcess> {
         let Some(program) = self.machine.programs.find(&command.program) else {
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("{}: not found", command.program),
-            ));
+            return Err(io::Error::new(io::ErrorKind::NotFound, format!("{}: not found", command.program)));
         };
         let state = ProcessState::new(&self.machine);
         let host = Self::new(Rc::clone(&self.machine), Rc::clone(&state));

@@ -51,11 +51,7 @@ impl Machine {
         }
         let (sender, arriving) = mpsc::unbounded_channel();
         sockets.insert(path.to_owned(), sender);
-        Ok(LocalListener {
-            machine: Rc::clone(self),
-            path: path.to_owned(),
-            arriving,
-        })
+        Ok(LocalListener { machine: Rc::clone(self), path: path.to_owned(), arriving })
     }
 
     /// Connects to whoever listens at `path`.
@@ -66,11 +62,7 @@ impl Machine {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         let (ours, theirs) = tokio::io::duplex(BUFFER);
         let sockets = self.local_sockets.borrow();
-        sockets
-            .get(path)
-            .ok_or_else(refused)?
-            .send(theirs)
-            .map_err(|_| refused())?;
+        sockets.get(path).ok_or_else(refused)?.send(theirs).map_err(|_| refused())?;
         Ok(ours)
     }
 }

@@ -44,8 +44,7 @@ impl Programs {
         F: Fn(SimHost, Vec<String>) -> R + 'static,
         R: Future<Output = Exit> + 'static,
     {
-        self.0
-            .insert(name, Rc::new(move |host, args| Box::pin(program(host, args))));
+        self.0.insert(name, Rc::new(move |host, args| Box::pin(program(host, args))));
     }
 
     fn find(&self, name: &str) -> Option<&Program> {
@@ -119,18 +118,15 @@ impl Machine {
 
     /// The name of the machine at an address, or the address where nobody has it.
     pub fn name_of(&self, address: &str) -> String {
-        self.names
-            .get(address)
-            .cloned()
-            .unwrap_or_else(|| address.to_owned())
+        self.names.get(address).cloned().unwrap_or_else(|| address.to_owned())
     }
 
     /// Locks a file until the guard, or the process that holds it, is gone; `None` when it is locked.
     pub fn lock(self: &Rc<Self>, path: &str) -> Option<FileLock> {
-        self.locks.borrow_mut().insert(path.to_owned()).then(|| FileLock {
-            machine: Rc::clone(self),
-            path: path.to_owned(),
-        })
+        self.locks
+            .borrow_mut()
+            .insert(path.to_owned())
+            .then(|| FileLock { machine: Rc::clone(self), path: path.to_owned() })
     }
 
     /// Prepares a start: process numbers begin again at 1. Returns what the first process sees.

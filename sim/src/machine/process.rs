@@ -109,10 +109,7 @@ pub struct SimProcess {
 
 impl SimProcess {
     pub(super) fn new(state: Rc<ProcessState>) -> Self {
-        Self {
-            state,
-            detached: false,
-        }
+        Self { state, detached: false }
     }
 }
 

@@ -27,10 +27,7 @@ impl Transaction {
 
     pub(super) fn from_line(line: &str) -> Option<Self> {
         let (gtid, change) = line.split_once('\t')?;
-        Some(Self {
-            gtid: gtid.parse().ok()?,
-            change: super::sql::parse_change(change)?,
-        })
+        Some(Self { gtid: gtid.parse().ok()?, change: super::sql::parse_change(change)? })
     }
 
     /// The client's write it carries; 0 for none.
@@ -56,10 +53,7 @@ pub(super) struct Tables {
 impl Tables {
     /// What a fresh installation holds: `root` without a password.
     pub(super) fn installed() -> Self {
-        Self {
-            users: BTreeSet::from([("root".to_owned(), String::new())]),
-            ..Self::default()
-        }
+        Self { users: BTreeSet::from([("root".to_owned(), String::new())]), ..Self::default() }
     }
 
     /// Whether a user may log in with a password.

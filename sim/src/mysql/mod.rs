@@ -32,14 +32,10 @@ pub const DATA_DIRECTORY: &str = "/var/lib/mysql";
 /// Installs the database's programs.
 pub fn install(programs: &mut Programs, timing: &Mysql) {
     let spec = timing.clone();
-    programs.install("mysqld", move |host, args| {
-        server::mysqld(host, args, spec.startup)
-    });
+    programs.install("mysqld", move |host, args| server::mysqld(host, args, spec.startup));
     programs.install("mysql", tools::mysql);
     let spec = timing.clone();
-    programs.install("mysql_install_db", move |host, _| {
-        tools::mysql_install_db(host, spec.install)
-    });
+    programs.install("mysql_install_db", move |host, _| tools::mysql_install_db(host, spec.install));
     let spec = timing.clone();
     programs.install("innobackupex", move |host, args| {
         tools::innobackupex(host, args, spec.backup, spec.restore)

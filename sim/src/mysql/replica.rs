@@ -77,25 +77,20 @@ async fn stream(server: &Server, source: &Source) -> QueryError {
 
 async fn receive_all(server: &Server, source: &Source) -> Result<std::convert::Infallible, QueryError> {
     let unreachable = || QueryError::Lost(std::io::ErrorKind::HostUnreachable.into());
-    let address: SocketAddr = format!("{}:{}", source.host, source.port)
-        .parse()
-        .map_err(|_| unreachable())?;
+    let address: SocketAddr =
+        format!("{}:{}", source.host, source.port).parse().map_err(|_| unreachable())?;
     let silence = || QueryError::Lost(std::io::ErrorKind::TimedOut.into());
     let host = &server.host;
     let connect = Client::connect(host, address, &source.user, &source.password);
     let mut client = within(host, NET_TIMEOUT, connect).await.ok_or_else(silence)??;
     let has = server.state.borrow().retrieved.to_string();
-    within(host, NET_TIMEOUT, client.query(&format!("DUMP\t{has}")))
-        .await
-        .ok_or_else(silence)??;
+    within(host, NET_TIMEOUT, client.query(&format!("DUMP\t{has}"))).await.ok_or_else(silence)??;
     server.replicate(|replication| {
         replication.connected = true;
         replication.error.clear();
     });
     loop {
-        let line = within(host, NET_TIMEOUT, client.receive())
-            .await
-            .ok_or_else(silence)??;
+        let line = within(host, NET_TIMEOUT, client.receive()).await.ok_or_else(silence)??;
         let Some(transaction) = Transaction::from_line(&line) else {
             continue;
         };

@@ -89,9 +89,7 @@ impl Server {
             .into_iter()
             .filter(|transaction| !tables.executed.contains(&transaction.gtid))
             .collect();
-        relay
-            .iter()
-            .for_each(|transaction| retrieved.insert(&transaction.gtid));
+        relay.iter().for_each(|transaction| retrieved.insert(&transaction.gtid));
         let uuid = match disk.read(&data::file(data::UUID)) {
             Some(uuid) => String::from_utf8_lossy(uuid).into_owned(),
             None => {
@@ -99,14 +97,12 @@ impl Server {
                     uuid::Builder::from_random_bytes(rand::RngExt::random(&mut host.random("server-uuid")))
                         .into_uuid()
                         .to_string();
-                disk.write(&data::file(data::UUID), uuid.clone().into_bytes())
-                    .ok()?;
+                disk.write(&data::file(data::UUID), uuid.clone().into_bytes()).ok()?;
                 uuid
             }
         };
-        let source: Option<Source> = disk
-            .read(&data::file(data::SOURCE))
-            .and_then(|content| serde_json::from_slice(content).ok());
+        let source: Option<Source> =
+            disk.read(&data::file(data::SOURCE)).and_then(|content| serde_json::from_slice(content).ok());
         drop(disk);
         let option = |name: &str| args.iter().any(|arg| arg == name);
         let start_replica = source.is_some() && !option("--skip-slave-start");
@@ -158,10 +154,7 @@ impl Server {
         }
         state.tables.change(&change)?;
         let number = state.tables.executed.last(&state.uuid) + 1;
-        let gtid = Gtid {
-            server: state.uuid.clone(),
-            number,
-        };
+        let gtid = Gtid { server: state.uuid.clone(), number };
         self.append(&mut state, Transaction { gtid, change });
         Ok(number)
     }
@@ -170,22 +163,15 @@ impl Server {
     fn append(&self, state: &mut State, transaction: Transaction) {
         let mut line = transaction.to_line();
         line.push('\n');
-        let written = self
-            .host
-            .machine()
-            .disk()
-            .borrow_mut()
-            .append(&data::file(data::BINARY_LOG), line.as_bytes());
+        let written =
+            self.host.machine().disk().borrow_mut().append(&data::file(data::BINARY_LOG), line.as_bytes());
         if written.is_err() {
             // A server that cannot write its log stops taking writes.
             state.super_read_only = true;
         }
         state.tables.executed.insert(&transaction.gtid);
         state.retrieved.insert(&transaction.gtid);
-        self.event(MysqlEvent::Committed {
-            gtid: transaction.gtid.to_string(),
-            write: transaction.write(),
-        });
+        self.event(MysqlEvent::Committed { gtid: transaction.gtid.to_string(), write: transaction.write() });
         state.log.push(transaction);
         self.changed.notify_waiters();
     }
@@ -209,10 +195,7 @@ impl Server {
             return;
         }
         state.retrieved.insert(&transaction.gtid);
-        self.event(MysqlEvent::Received {
-            gtid: transaction.gtid.to_string(),
-            write: transaction.write(),
-        });
+        self.event(MysqlEvent::Received { gtid: transaction.gtid.to_string(), write: transaction.write() });
         state.relay.push(transaction);
         drop(state);
         self.apply();
@@ -241,11 +224,7 @@ impl Server {
             self.append(&mut state, transaction);
         }
         if state.relay.is_empty() {
-            self.host
-                .machine()
-                .disk()
-                .borrow_mut()
-                .remove(&data::file(data::RELAY_LOG));
+            self.host.machine().disk().borrow_mut().remove(&data::file(data::RELAY_LOG));
         }
         drop(state);
         self.tell_replication();
@@ -269,22 +248,10 @@ impl Server {
 
     fn replication_event(&self) -> MysqlEvent {
         let state = self.state.borrow();
-        let Replication {
-            source,
-            connected,
-            applier,
-            error,
-            ..
-        } = &state.replication;
-        let source = source
-            .as_ref()
-            .map_or_else(String::new, |source| self.host.machine().name_of(&source.host));
-        MysqlEvent::Replication {
-            source,
-            receiving: *connected,
-            applying: *applier,
-            error: error.clone(),
-        }
+        let Replication { source, connected, applier, error, .. } = &state.replication;
+        let source =
+            source.as_ref().map_or_else(String::new, |source| self.host.machine().name_of(&source.host));
+        MysqlEvent::Replication { source, receiving: *connected, applying: *applier, error: error.clone() }
     }
 
     /// Makes the server take writes, or none.
@@ -338,13 +305,9 @@ pub(super) async fn mysqld(host: SimHost, args: Vec<String>, startup: Span) -> E
         }
     }
     let _up = UpGuard(host.clone());
-    server.event(MysqlEvent::Up {
-        networking: server.networking,
-    });
+    server.event(MysqlEvent::Up { networking: server.networking });
     server.tell_replication();
-    server.event(MysqlEvent::Writable {
-        writable: !server.state.borrow().super_read_only,
-    });
+    server.event(MysqlEvent::Writable { writable: !server.state.borrow().super_read_only });
     server.apply();
 
     let mut tasks = JoinSet::new();

@@ -38,18 +38,15 @@ async fn converse(
     let (user, password) = line.split_once('\t').unwrap_or((&line, ""));
     if !server.state.borrow().tables.admits(user, password) {
         let using = if password.is_empty() { "NO" } else { "YES" };
-        let denied = Err((
-            1045,
-            format!("Access denied for user '{user}'@'localhost' (using password: {using})"),
-        ));
+        let denied =
+            Err((1045, format!("Access denied for user '{user}'@'localhost' (using password: {using})")));
         return answer(writer, &denied).await;
     }
     answer(writer, &Ok(Vec::new())).await?;
     while next_line(lines, &mut line).await? {
         if let Some(set) = line.strip_prefix("DUMP\t") {
-            let set = set
-                .parse()
-                .map_err(|error: String| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let set =
+                set.parse().map_err(|error: String| io::Error::new(io::ErrorKind::InvalidData, error))?;
             return dump(server, lines, writer, set).await;
         }
         let result = execute_all(server, &line).await;
@@ -61,11 +58,7 @@ async fn converse(
 /// Executes statements one after the other, up to the first that fails.
 async fn execute_all(server: &Rc<Server>, line: &str) -> Answer {
     let mut rows = Vec::new();
-    for statement in line
-        .split(';')
-        .map(str::trim)
-        .filter(|statement| !statement.is_empty())
-    {
+    for statement in line.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
         rows.extend(execute(server, statement).await?);
     }
     Ok(rows)
@@ -95,10 +88,7 @@ async fn answer(writer: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> io::
 
 async fn execute(server: &Rc<Server>, text: &str) -> Answer {
     let Some(statement) = sql::parse(text) else {
-        return Err((
-            1064,
-            format!("You have an error in your SQL syntax near '{text}'"),
-        ));
+        return Err((1064, format!("You have an error in your SQL syntax near '{text}'")));
     };
     match statement {
         Statement::Ping => Ok(vec!["1".to_owned()]),
@@ -108,11 +98,7 @@ async fn execute(server: &Rc<Server>, text: &str) -> Answer {
         Statement::Set { name, value } => set(server, &name, &value),
         Statement::MasterStatus => {
             let state = server.state.borrow();
-            Ok(vec![format!(
-                "mysql-bin.000001\t{}\t\t\t{}",
-                state.log.len(),
-                state.tables.executed
-            )])
+            Ok(vec![format!("mysql-bin.000001\t{}\t\t\t{}", state.log.len(), state.tables.executed)])
         }
         Statement::SlaveStatus => Ok(slave_status(server)),
         Statement::ChangeMaster(options) => change_master(server, &options),
@@ -147,12 +133,7 @@ async fn execute(server: &Rc<Server>, text: &str) -> Answer {
                     "This operation cannot be performed with a running slave; run STOP SLAVE first".into(),
                 ));
             }
-            server
-                .host
-                .machine()
-                .disk()
-                .borrow_mut()
-                .remove(&data::file(data::SOURCE));
+            server.host.machine().disk().borrow_mut().remove(&data::file(data::SOURCE));
             server.replicate(|replication| {
                 replication.source = None;
                 replication.applier = false;
@@ -162,9 +143,7 @@ async fn execute(server: &Rc<Server>, text: &str) -> Answer {
         }
         Statement::Backup => {
             let tables = serde_json::to_string(&server.state.borrow().tables);
-            tables
-                .map(|tables| vec![tables])
-                .map_err(|error| (1105, error.to_string()))
+            tables.map(|tables| vec![tables]).map_err(|error| (1105, error.to_string()))
         }
         Statement::Change(change) => {
             let number = server.commit(change)?;
@@ -253,50 +232,26 @@ fn change_master(server: &Rc<Server>, options: &[(String, String)]) -> Answer {
             "This operation cannot be performed with a running slave; run STOP SLAVE first".into(),
         ));
     }
-    let get = |name: &str| {
-        options
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
-    };
+    let get = |name: &str| options.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let source = Source {
         host: get("MASTER_HOST").unwrap_or_default().to_owned(),
-        port: get("MASTER_PORT")
-            .and_then(|port| port.parse().ok())
-            .unwrap_or(super::PORT),
+        port: get("MASTER_PORT").and_then(|port| port.parse().ok()).unwrap_or(super::PORT),
         user: get("MASTER_USER").unwrap_or_default().to_owned(),
         password: get("MASTER_PASSWORD").unwrap_or_default().to_owned(),
-        connect_retry_s: get("MASTER_CONNECT_RETRY")
-            .and_then(|retry| retry.parse().ok())
-            .unwrap_or(60),
+        connect_retry_s: get("MASTER_CONNECT_RETRY").and_then(|retry| retry.parse().ok()).unwrap_or(60),
     };
-    let written = serde_json::to_vec(&source)
-        .map_err(std::io::Error::from)
-        .and_then(|content| {
-            server
-                .host
-                .machine()
-                .disk()
-                .borrow_mut()
-                .write(&data::file(data::SOURCE), content)
-        });
+    let written = serde_json::to_vec(&source).map_err(std::io::Error::from).and_then(|content| {
+        server.host.machine().disk().borrow_mut().write(&data::file(data::SOURCE), content)
+    });
     if let Err(error) = written {
-        return Err((
-            1201,
-            format!("Could not initialize master info structure: {error}"),
-        ));
+        return Err((1201, format!("Could not initialize master info structure: {error}")));
     }
     {
         // A new source: what was received from the old one and not applied is dropped.
         let mut state = server.state.borrow_mut();
         state.relay.clear();
         state.retrieved = state.tables.executed.clone();
-        server
-            .host
-            .machine()
-            .disk()
-            .borrow_mut()
-            .remove(&data::file(data::RELAY_LOG));
+        server.host.machine().disk().borrow_mut().remove(&data::file(data::RELAY_LOG));
     }
     server.replicate(|replication| {
         replication.source = Some(source);
@@ -354,10 +309,7 @@ async fn dump(
 }
 
 fn acknowledge(server: &Rc<Server>, line: &str) {
-    let Some(gtid) = line
-        .strip_prefix("ACK\t")
-        .and_then(|gtid| gtid.parse::<Gtid>().ok())
-    else {
+    let Some(gtid) = line.strip_prefix("ACK\t").and_then(|gtid| gtid.parse::<Gtid>().ok()) else {
         return;
     };
     let mut state = server.state.borrow_mut();

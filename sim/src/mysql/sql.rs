@@ -75,10 +75,7 @@ pub(super) fn parse(text: &str) -> Option<Statement> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let starts = |prefix: &[&str]| {
         words.len() >= prefix.len()
-            && prefix
-                .iter()
-                .zip(&words)
-                .all(|(want, word)| word.eq_ignore_ascii_case(want))
+            && prefix.iter().zip(&words).all(|(want, word)| word.eq_ignore_ascii_case(want))
     };
     let is = |all: &[&str]| words.len() == all.len() && starts(all);
     if starts(&["INSERT", "INTO", "ledger"]) {
@@ -94,24 +91,14 @@ pub(super) fn parse(text: &str) -> Option<Statement> {
     if starts(&["SELECT"]) {
         let names: Option<Vec<String>> = text["SELECT".len()..]
             .split(',')
-            .map(|name| {
-                Some(
-                    name.trim()
-                        .to_ascii_lowercase()
-                        .strip_prefix("@@global.")?
-                        .to_owned(),
-                )
-            })
+            .map(|name| Some(name.trim().to_ascii_lowercase().strip_prefix("@@global.")?.to_owned()))
             .collect();
         return names.map(Statement::Variables);
     }
     if starts(&["SET", "GLOBAL"]) {
         let (name, value) = text.split_once('=')?;
         let name = name.split_ascii_whitespace().nth(2)?.to_ascii_lowercase();
-        return Some(Statement::Set {
-            name,
-            value: unquote(value).to_owned(),
-        });
+        return Some(Statement::Set { name, value: unquote(value).to_owned() });
     }
     if starts(&["CHANGE", "MASTER", "TO"]) {
         let at = text.to_ascii_uppercase().find(" TO ")?;
@@ -125,9 +112,7 @@ pub(super) fn parse(text: &str) -> Option<Statement> {
         return options.map(Statement::ChangeMaster);
     }
     if starts(&["CREATE", "DATABASE", "IF", "NOT", "EXISTS"]) {
-        return Some(Statement::Change(Change::CreateDatabase {
-            name: unquote(words.get(5)?).to_owned(),
-        }));
+        return Some(Statement::Change(Change::CreateDatabase { name: unquote(words.get(5)?).to_owned() }));
     }
     if starts(&["CREATE", "USER"]) {
         let user = unquote(words.get(2)?.split('@').next()?).to_owned();
@@ -142,10 +127,7 @@ pub(super) fn parse(text: &str) -> Option<Statement> {
         (&["SHOW", "SLAVE", "STATUS"], Statement::SlaveStatus),
         (&["START", "SLAVE"], Statement::StartSlave),
         (&["STOP", "SLAVE"], Statement::StopSlave { applier: true }),
-        (
-            &["STOP", "SLAVE", "IO_THREAD"],
-            Statement::StopSlave { applier: false },
-        ),
+        (&["STOP", "SLAVE", "IO_THREAD"], Statement::StopSlave { applier: false }),
         (&["RESET", "SLAVE", "ALL"], Statement::ResetSlave),
         (&["BACKUP"], Statement::Backup),
     ]
@@ -166,39 +148,21 @@ mod tests {
         let change = |change| Some(Statement::Change(change));
         let cases = [
             ("select 1", Some(Statement::Ping)),
-            (
-                "INSERT INTO ledger (id) VALUES (17)",
-                change(Change::Insert { id: 17 }),
-            ),
+            ("INSERT INTO ledger (id) VALUES (17)", change(Change::Insert { id: 17 })),
             ("INSERT INTO ledger (id) VALUES (x)", None),
-            (
-                "CREATE DATABASE IF NOT EXISTS `app`",
-                change(Change::CreateDatabase { name: "app".into() }),
-            ),
+            ("CREATE DATABASE IF NOT EXISTS `app`", change(Change::CreateDatabase { name: "app".into() })),
             (
                 "CREATE USER `replicator`@`%` IDENTIFIED BY 'secret'",
-                change(Change::CreateUser {
-                    user: "replicator".into(),
-                    password: "secret".into(),
-                }),
+                change(Change::CreateUser { user: "replicator".into(), password: "secret".into() }),
             ),
-            (
-                "STOP SLAVE IO_THREAD",
-                Some(Statement::StopSlave { applier: false }),
-            ),
+            ("STOP SLAVE IO_THREAD", Some(Statement::StopSlave { applier: false })),
             (
                 "SET GLOBAL super_read_only = ON;",
-                Some(Statement::Set {
-                    name: "super_read_only".into(),
-                    value: "ON".into(),
-                }),
+                Some(Statement::Set { name: "super_read_only".into(), value: "ON".into() }),
             ),
             (
                 "SELECT @@GLOBAL.gtid_executed, @@GLOBAL.super_read_only",
-                Some(Statement::Variables(vec![
-                    "gtid_executed".into(),
-                    "super_read_only".into(),
-                ])),
+                Some(Statement::Variables(vec!["gtid_executed".into(), "super_read_only".into()])),
             ),
             (
                 "CHANGE MASTER TO MASTER_HOST = '10.0.0.3', MASTER_PORT = 3306",
@@ -220,10 +184,7 @@ mod tests {
         for change in [
             Change::Insert { id: 3 },
             Change::CreateDatabase { name: "app".into() },
-            Change::CreateUser {
-                user: "replicator".into(),
-                password: "secret".into(),
-            },
+            Change::CreateUser { user: "replicator".into(), password: "secret".into() },
         ] {
             assert_eq!(parse_change(&change.to_string()), Some(change));
         }

@@ -11,46 +11,28 @@ use crate::plan::Span;
 use crate::record::{MysqlEvent, What};
 
 fn fail(text: impl Into<String>) -> Exit {
-    Exit {
-        code: Some(1),
-        stderr: text.into().into_bytes(),
-        ..Exit::default()
-    }
+    Exit { code: Some(1), stderr: text.into().into_bytes(), ..Exit::default() }
 }
 
 fn option<'a>(args: &'a [String], name: &str) -> Option<&'a str> {
-    args.iter()
-        .find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='))
+    args.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='))
 }
 
 fn login(args: &[String]) -> (&str, &str) {
-    (
-        option(args, "--user").unwrap_or("root"),
-        option(args, "--password").unwrap_or_default(),
-    )
+    (option(args, "--user").unwrap_or("root"), option(args, "--password").unwrap_or_default())
 }
 
 /// `mysql --user=U [--password=P] --execute="STATEMENT; STATEMENT"`: prints the rows of all statements.
 pub(super) async fn mysql(host: SimHost, args: Vec<String>) -> Exit {
     let (user, password) = login(&args);
     let statements = option(&args, "--execute").unwrap_or_default();
-    let run = async {
-        Ok::<_, QueryError>(
-            Client::local(&host, user, password)
-                .await?
-                .query(statements)
-                .await?,
-        )
-    };
+    let run =
+        async { Ok::<_, QueryError>(Client::local(&host, user, password).await?.query(statements).await?) };
     match run.await {
         Ok(rows) => {
             let mut output = rows.join("\n");
             output.push('\n');
-            Exit {
-                code: Some(0),
-                stdout: output.into_bytes(),
-                ..Exit::default()
-            }
+            Exit { code: Some(0), stdout: output.into_bytes(), ..Exit::default() }
         }
         Err(error) => fail(error.to_string()),
     }
@@ -61,8 +43,7 @@ pub(super) async fn mysql_install_db(host: SimHost, time: Span) -> Exit {
     if host.exists(&data::file("mysql")).await {
         return fail("data directory is not empty");
     }
-    host.sleep(time.sample(&mut host.random("mysql_install_db")))
-        .await;
+    host.sleep(time.sample(&mut host.random("mysql_install_db"))).await;
     put_base(&host, &Tables::installed(), "installed").await
 }
 
@@ -93,11 +74,7 @@ pub(super) async fn innobackupex(host: SimHost, args: Vec<String>, backup: Span,
         client.query("BACKUP").await
     };
     match run.await {
-        Ok(rows) => Exit {
-            code: Some(0),
-            stdout: rows.concat().into_bytes(),
-            ..Exit::default()
-        },
+        Ok(rows) => Exit { code: Some(0), stdout: rows.concat().into_bytes(), ..Exit::default() },
         Err(error) => fail(error.to_string()),
     }
 }
@@ -109,9 +86,6 @@ async fn put_base(host: &SimHost, tables: &Tables, how: &str) -> Exit {
     if let Err(error) = host.write_file(&data::file(data::BASE), content).await {
         return fail(error.to_string());
     }
-    host.record(What::Mysql(MysqlEvent::DataDirectory {
-        how: how.to_owned(),
-        writes: tables.writes(),
-    }));
+    host.record(What::Mysql(MysqlEvent::DataDirectory { how: how.to_owned(), writes: tables.writes() }));
     Exit::code(0)
 }

@@ -73,10 +73,7 @@ impl Client<DuplexStream> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn log_in(stream: S, user: &str, password: &str) -> Result<Self, QueryError> {
         let stream = BufReader::with_capacity(BUFFER, stream);
-        let mut client = Self {
-            stream,
-            line: String::new(),
-        };
+        let mut client = Self { stream, line: String::new() };
         client.send(&format!("{user}\t{password}")).await?;
         client.answer().await?;
         Ok(client)
@@ -122,10 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             }
             (Some("ERR"), Some(code), Some(text)) => {
                 let code = code.parse().map_err(|_| garbled(&head))?;
-                Err(QueryError::Server {
-                    code,
-                    text: text.to_owned(),
-                })
+                Err(QueryError::Server { code, text: text.to_owned() })
             }
             _ => Err(garbled(&head).into()),
         }

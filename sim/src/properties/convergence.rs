@@ -93,19 +93,10 @@ impl Convergence {
                 };
                 let words: Vec<_> = lacks.iter().map(|lack| lack.what.as_str()).collect();
                 let words = words.join("; ");
-                (
-                    first.host.clone(),
-                    format!("not whole at {}: {words}", moment(self.deadline)),
-                )
+                (first.host.clone(), format!("not whole at {}: {words}", moment(self.deadline)))
             }
         };
-        out.push(Violation {
-            property: Property::ClusterConverges,
-            step,
-            at,
-            host,
-            detail,
-        });
+        out.push(Violation { property: Property::ClusterConverges, step, at, host, detail });
     }
 
     /// How long after the faults the cluster was whole for good.
@@ -136,10 +127,7 @@ impl Convergence {
         let primary = match primaries[..] {
             [primary] => primary,
             [] => {
-                return vec![Lack {
-                    host: CLUSTER.to_owned(),
-                    what: "no instance takes writes".to_owned(),
-                }];
+                return vec![Lack { host: CLUSTER.to_owned(), what: "no instance takes writes".to_owned() }];
             }
             [first, ..] => {
                 return vec![Lack {
@@ -159,10 +147,8 @@ impl Convergence {
         let mut replicas = 0;
         let mut running = 0;
         let mut broken = Vec::new();
-        for (host, _) in state
-            .instances
-            .iter()
-            .filter(|(host, instance)| instance.running && *host != primary)
+        for (host, _) in
+            state.instances.iter().filter(|(host, instance)| instance.running && *host != primary)
         {
             running += 1;
             let lack = state
@@ -174,10 +160,7 @@ impl Convergence {
                 });
             match lack {
                 None => replicas += 1,
-                Some(what) => broken.push(Lack {
-                    host: host.clone(),
-                    what,
-                }),
+                Some(what) => broken.push(Lack { host: host.clone(), what }),
             }
         }
         if replicas < needed {
@@ -204,10 +187,7 @@ mod tests {
     const DEADLINE: u64 = QUIET_AT + BOUND;
 
     fn details(script: &Script) -> Vec<String> {
-        violated(script, Property::ClusterConverges)
-            .into_iter()
-            .map(|violation| violation.detail)
-            .collect()
+        violated(script, Property::ClusterConverges).into_iter().map(|violation| violation.detail).collect()
     }
 
     fn recovered(script: &Script) -> Option<u64> {
@@ -218,9 +198,7 @@ mod tests {
     fn whole() -> Script {
         let mut script = Script::new();
         script.healthy_primary("mysql-1");
-        script
-            .healthy_replica("mysql-2", "mysql-1")
-            .healthy_replica("mysql-3", "mysql-1");
+        script.healthy_replica("mysql-2", "mysql-1").healthy_replica("mysql-3", "mysql-1");
         script
     }
 
@@ -236,16 +214,9 @@ mod tests {
     fn whatever_keeps_it_from_being_whole_is_named() {
         type Break = fn(&mut Script);
         let cases: [(Break, &str); 13] = [
+            (|script| _ = script.writable("mysql-1", false), "no instance takes writes"),
             (
-                |script| _ = script.writable("mysql-1", false),
-                "no instance takes writes",
-            ),
-            (
-                |script| {
-                    _ = script
-                        .replication("mysql-2", "", false, false)
-                        .writable("mysql-2", true)
-                },
+                |script| _ = script.replication("mysql-2", "", false, false).writable("mysql-2", true),
                 "mysql-1 and mysql-2 take writes",
             ),
             (
@@ -256,10 +227,7 @@ mod tests {
                 |script| _ = script.deregistered("mysql-primary-mysql-1"),
                 "mysql-1 takes writes but does not pass as mysql-primary",
             ),
-            (
-                |script| _ = script.down("mysql-2"),
-                "mysql-2 is no replica of mysql-1: its mysqld is down",
-            ),
+            (|script| _ = script.down("mysql-2"), "mysql-2 is no replica of mysql-1: its mysqld is down"),
             (
                 |script| _ = script.replication("mysql-2", "mysql-1", false, true),
                 "mysql-2 is no replica of mysql-1: it does not receive",
@@ -309,17 +277,12 @@ mod tests {
     #[test]
     fn several_lacks_are_all_named() {
         let mut script = whole();
-        script
-            .check("mysql-primary-mysql-1", "critical")
-            .down("mysql-2")
-            .ended("mysql-3");
+        script.check("mysql-primary-mysql-1", "critical").down("mysql-2").ended("mysql-3");
         script.at(DEADLINE).finished();
         assert_eq!(
             details(&script),
-            [
-                "not whole at 160.000 s: mysql-1 takes writes but does not pass as mysql-primary; \
-              mysql-2 is no replica of mysql-1: its mysqld is down; 2 of 3 instances run"
-            ],
+            ["not whole at 160.000 s: mysql-1 takes writes but does not pass as mysql-primary; \
+              mysql-2 is no replica of mysql-1: its mysqld is down; 2 of 3 instances run"],
         );
     }
 
@@ -334,17 +297,9 @@ mod tests {
             (DEADLINE + 1, DEADLINE + 2, Some(0)),
         ] {
             let mut script = whole();
-            script
-                .at(broken_at)
-                .writable("mysql-1", false)
-                .at(mended_at)
-                .writable("mysql-1", true);
+            script.at(broken_at).writable("mysql-1", false).at(mended_at).writable("mysql-1", true);
             script.at(DEADLINE + 5).finished();
-            assert_eq!(
-                recovered(&script),
-                recovery,
-                "broken {broken_at}, mended {mended_at}"
-            );
+            assert_eq!(recovered(&script), recovery, "broken {broken_at}, mended {mended_at}");
             assert_eq!(details(&script).is_empty(), recovery.is_some());
         }
     }
@@ -352,10 +307,7 @@ mod tests {
     #[test]
     fn an_interruption_starts_the_recovery_again_but_not_one_without_length() {
         let mut script = whole();
-        script
-            .at(QUIET_AT + 1_000)
-            .writable("mysql-1", false)
-            .writable("mysql-1", true);
+        script.at(QUIET_AT + 1_000).writable("mysql-1", false).writable("mysql-1", true);
         script.at(QUIET_AT + 2_000).finished().at(DEADLINE).finished();
         assert_eq!(recovered(&script), Some(0));
         script = whole();
@@ -369,13 +321,8 @@ mod tests {
     fn another_instance_may_take_over_and_one_too_many_does_no_harm() {
         let mut script = whole();
         script.ended("mysql-1").deregistered("mysql-primary-mysql-1");
-        script
-            .at(QUIET_AT + 3_000)
-            .healthy_primary("mysql-3")
-            .deregistered("mysql-mysql-3");
-        script
-            .healthy_replica("mysql-2", "mysql-3")
-            .healthy_replica("mysql-4", "mysql-3");
+        script.at(QUIET_AT + 3_000).healthy_primary("mysql-3").deregistered("mysql-mysql-3");
+        script.healthy_replica("mysql-2", "mysql-3").healthy_replica("mysql-4", "mysql-3");
         script.launched("mysql-5");
         script.at(DEADLINE).finished();
         assert_eq!(details(&script), [""; 0]);
@@ -393,13 +340,8 @@ mod tests {
     #[test]
     fn a_hostname_is_not_found_at_the_end_of_another() {
         let mut script = Script::new();
-        script
-            .healthy_primary("mysql-11")
-            .primary("mysql-1")
-            .down("mysql-11");
-        script
-            .healthy_replica("mysql-2", "mysql-1")
-            .healthy_replica("mysql-3", "mysql-1");
+        script.healthy_primary("mysql-11").primary("mysql-1").down("mysql-11");
+        script.healthy_replica("mysql-2", "mysql-1").healthy_replica("mysql-3", "mysql-1");
         script.at(DEADLINE).finished();
         assert_eq!(
             details(&script),
@@ -410,15 +352,10 @@ mod tests {
     #[test]
     fn a_failing_check_of_the_node_hides_everybody() {
         let mut script = whole();
-        script
-            .check_of("", "mysql-backup-run", "critical")
-            .at(DEADLINE)
-            .finished();
+        script.check_of("", "mysql-backup-run", "critical").at(DEADLINE).finished();
         assert_eq!(details(&script).len(), 1);
         let mut script = whole();
-        script
-            .check_of("", "mysql-backup-run", "critical")
-            .check_of("", "mysql-backup-run", "passing");
+        script.check_of("", "mysql-backup-run", "critical").check_of("", "mysql-backup-run", "passing");
         script.at(DEADLINE).finished();
         assert_eq!(details(&script), [""; 0]);
     }
@@ -426,19 +363,14 @@ mod tests {
     #[test]
     fn every_check_of_a_service_has_to_pass() {
         let mut script = whole();
-        script
-            .check_of("mysql-mysql-2", "disk", "critical")
-            .at(DEADLINE)
-            .finished();
+        script.check_of("mysql-mysql-2", "disk", "critical").at(DEADLINE).finished();
         assert_eq!(details(&script).len(), 1);
     }
 
     #[test]
     fn a_service_that_registers_again_has_to_pass_again() {
         let mut script = whole();
-        script
-            .deregistered("mysql-mysql-2")
-            .registered("mysql-mysql-2", "mysql", "mysql-2");
+        script.deregistered("mysql-mysql-2").registered("mysql-mysql-2", "mysql", "mysql-2");
         script.at(DEADLINE).finished();
         assert_eq!(
             details(&script),
@@ -458,18 +390,9 @@ mod tests {
     #[test]
     fn the_moment_of_recovery_is_that_of_the_last_piece() {
         let mut script = Script::new();
-        script
-            .at(QUIET_AT)
-            .healthy_primary("mysql-1")
-            .healthy_replica("mysql-2", "mysql-1");
-        script
-            .at(QUIET_AT + 4_000)
-            .launched("mysql-3")
-            .up("mysql-3", true)
-            .writable("mysql-3", false);
-        script
-            .at(QUIET_AT + 5_000)
-            .replication("mysql-3", "mysql-1", true, true);
+        script.at(QUIET_AT).healthy_primary("mysql-1").healthy_replica("mysql-2", "mysql-1");
+        script.at(QUIET_AT + 4_000).launched("mysql-3").up("mysql-3", true).writable("mysql-3", false);
+        script.at(QUIET_AT + 5_000).replication("mysql-3", "mysql-1", true, true);
         script.registered("mysql-mysql-3", "mysql", "mysql-3");
         script.at(QUIET_AT + 6_000).check("mysql-mysql-3", "passing");
         script.at(DEADLINE).finished();

@@ -19,9 +19,7 @@ impl LockDelay {
     /// Takes in one event.
     pub(super) fn see(&mut self, event: &Event, out: &mut Vec<Violation>) {
         match &event.what {
-            What::Consul(ConsulEvent::LockReleased {
-                key, delay_until_us, ..
-            }) => {
+            What::Consul(ConsulEvent::LockReleased { key, delay_until_us, .. }) => {
                 let until = Duration::from_micros(*delay_until_us);
                 let closed = self.closed.entry(key.clone()).or_default();
                 if until > closed.0 {
@@ -53,21 +51,14 @@ mod tests {
     use super::super::testing::{Script, violated};
 
     fn steps(script: &Script) -> Vec<u64> {
-        violated(script, Property::LockDelay)
-            .iter()
-            .map(|violation| violation.step)
-            .collect()
+        violated(script, Property::LockDelay).iter().map(|violation| violation.step).collect()
     }
 
     #[test]
     fn a_lock_opens_at_the_end_of_its_delay() {
         for (taken_at, violations) in [(1_000, 1), (15_999, 1), (16_000, 0), (20_000, 0)] {
             let mut script = Script::new();
-            script
-                .at(1_000)
-                .lock_released("k", "a", 16_000)
-                .at(taken_at)
-                .lock_acquired("k", "b", "mysql-2");
+            script.at(1_000).lock_released("k", "a", 16_000).at(taken_at).lock_acquired("k", "b", "mysql-2");
             assert_eq!(steps(&script).len(), violations, "taken at {taken_at} ms");
         }
     }
@@ -75,10 +66,7 @@ mod tests {
     #[test]
     fn a_lock_that_was_let_go_without_delay_is_open() {
         let mut script = Script::new();
-        script
-            .at(1_000)
-            .lock_released("k", "a", 0)
-            .lock_acquired("k", "b", "mysql-2");
+        script.at(1_000).lock_released("k", "a", 0).lock_acquired("k", "b", "mysql-2");
         assert!(steps(&script).is_empty());
     }
 
@@ -86,26 +74,17 @@ mod tests {
     fn a_delay_closes_one_key_for_everybody() {
         let mut script = Script::new();
         script.at(1_000).lock_released("k", "a", 16_000);
-        script
-            .lock_acquired("another", "b", "mysql-2")
-            .lock_refused("k", "b", "lock-delay");
+        script.lock_acquired("another", "b", "mysql-2").lock_refused("k", "b", "lock-delay");
         assert!(steps(&script).is_empty());
         // Also for the session that held it, and once more for the next that breaks it.
-        script
-            .lock_acquired("k", "a", "mysql-1")
-            .at(2_000)
-            .lock_acquired("k", "b", "mysql-2");
+        script.lock_acquired("k", "a", "mysql-1").at(2_000).lock_acquired("k", "b", "mysql-2");
         assert_eq!(steps(&script).len(), 2);
     }
 
     #[test]
     fn a_release_does_not_shorten_a_delay_that_runs() {
         let mut script = Script::new();
-        script
-            .at(1_000)
-            .lock_released("k", "a", 16_000)
-            .at(2_000)
-            .lock_released("k", "b", 0);
+        script.at(1_000).lock_released("k", "a", 16_000).at(2_000).lock_released("k", "b", 0);
         let step = script.at(3_000).lock_acquired("k", "c", "mysql-3").last_step();
         assert_eq!(steps(&script), [step]);
     }

@@ -136,13 +136,7 @@ pub struct Violation {
 
 impl Violation {
     fn at(event: &Event, property: Property, detail: String) -> Self {
-        Self {
-            property,
-            step: event.step,
-            at: event.at,
-            host: event.host.clone(),
-            detail,
-        }
+        Self { property, step: event.step, at: event.at, host: event.host.clone(), detail }
     }
 }
 

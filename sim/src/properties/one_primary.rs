@@ -3,8 +3,9 @@
 //! An instance counts while its `mysqld` is up and reachable from other machines, takes writes, and
 //! neither receives nor applies. It does not matter whether anybody can reach it at that moment, or whether
 //! it stands still: a primary behind a cut link goes on taking the writes of the clients on its side. One
-//! that still has a source counts from its first own transaction, or when it passes as a primary: a replica
-//! that can be written to while its replication is set up anew has not become a primary by that.
+//! that still has a source counts from its first own transaction, when it passes as a primary, or once it has
+//! stood still for a second: a replica that can be written to for the moment in which its replication is set
+//! up anew has not become a primary by that.
 //!
 //! The violation is at the event by which the second became one. As long as there are two or more it is
 //! the same violation, whoever joins or leaves; it takes a moment with fewer to begin another.
@@ -30,15 +31,10 @@ impl OnePrimary {
         if primaries.len() > 1 && self.primaries.len() < 2 {
             let newcomer = primaries.iter().find(|host| !self.primaries.contains(host));
             let newcomer = newcomer.unwrap_or(&event.host).clone();
-            let others: Vec<_> = primaries
-                .iter()
-                .map(String::as_str)
-                .filter(|host| *host != newcomer)
-                .collect();
-            let detail = format!(
-                "{newcomer} takes writes and follows nobody, and so does {}",
-                others.join(", ")
-            );
+            let others: Vec<_> =
+                primaries.iter().map(String::as_str).filter(|host| *host != newcomer).collect();
+            let detail =
+                format!("{newcomer} takes writes and follows nobody, and so does {}", others.join(", "));
             out.push(Violation {
                 host: newcomer,
                 ..Violation::at(event, Property::OneWritablePrimary, detail)
@@ -58,28 +54,19 @@ mod tests {
     const PROPERTY: Property = Property::OneWritablePrimary;
 
     fn steps(script: &Script) -> Vec<u64> {
-        violated(script, PROPERTY)
-            .iter()
-            .map(|violation| violation.step)
-            .collect()
+        violated(script, PROPERTY).iter().map(|violation| violation.step).collect()
     }
 
     #[test]
     fn a_second_primary_is_seen_at_the_event_that_made_it_one() {
         let mut script = Script::new();
         script.primary("mysql-1");
-        script
-            .launched("mysql-2")
-            .up("mysql-2", true)
-            .replication("mysql-2", "", false, false);
+        script.launched("mysql-2").up("mysql-2", true).replication("mysql-2", "", false, false);
         let step = script.writable("mysql-2", true).last_step();
         let found = violated(&script, PROPERTY);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].step, found[0].host.as_str()), (step, "mysql-2"));
-        assert_eq!(
-            found[0].detail,
-            "mysql-2 takes writes and follows nobody, and so does mysql-1"
-        );
+        assert_eq!(found[0].detail, "mysql-2 takes writes and follows nobody, and so does mysql-1");
     }
 
     #[test]
@@ -90,15 +77,9 @@ mod tests {
             ("container ended", |script| _ = script.ended("mysql-1")),
             ("container replaced", |script| _ = script.launched("mysql-1")),
             ("read-only", |script| _ = script.writable("mysql-1", false)),
-            ("receives", |script| {
-                _ = script.replication("mysql-1", "mysql-2", true, false)
-            }),
-            ("applies", |script| {
-                _ = script.replication("mysql-1", "mysql-2", false, true)
-            }),
-            ("restarted, nothing said yet", |script| {
-                _ = script.up("mysql-1", true)
-            }),
+            ("receives", |script| _ = script.replication("mysql-1", "mysql-2", true, false)),
+            ("applies", |script| _ = script.replication("mysql-1", "mysql-2", false, true)),
+            ("restarted, nothing said yet", |script| _ = script.up("mysql-1", true)),
             ("restarted for itself", |script| {
                 script
                     .up("mysql-1", false)
@@ -121,16 +102,10 @@ mod tests {
         let cases: [(&str, Stay); 4] = [
             ("nothing happens", |_| {}),
             ("set up for a source but still writing", |script| {
-                script
-                    .replication("mysql-1", "mysql-2", false, false)
-                    .committed("mysql-1", 1);
+                script.replication("mysql-1", "mysql-2", false, false).committed("mysql-1", 1);
             }),
-            ("paused", |script| {
-                _ = script.fault_began("mysql-1", "pause mysql-1")
-            }),
-            ("loses its lock", |script| {
-                _ = script.lock_released("mysql-primary", "s", 0)
-            }),
+            ("paused", |script| _ = script.fault_began("mysql-1", "pause mysql-1")),
+            ("loses its lock", |script| _ = script.lock_released("mysql-primary", "s", 0)),
         ];
         for (name, stay) in cases {
             let mut script = Script::new();
@@ -145,10 +120,7 @@ mod tests {
     fn a_server_that_has_not_told_whom_it_follows_is_not_a_primary_yet() {
         let mut script = Script::new();
         script.primary("mysql-1");
-        script
-            .launched("mysql-2")
-            .up("mysql-2", true)
-            .writable("mysql-2", true);
+        script.launched("mysql-2").up("mysql-2", true).writable("mysql-2", true);
         script.replication("mysql-2", "mysql-1", true, true);
         assert!(steps(&script).is_empty());
     }
@@ -167,11 +139,7 @@ mod tests {
                 },
                 false,
             ),
-            (
-                "receives what its source commits",
-                |script| _ = script.received("mysql-2", 1),
-                false,
-            ),
+            ("receives what its source commits", |script| _ = script.received("mysql-2", 1), false),
             (
                 "is registered as a primary",
                 |script| {
@@ -183,35 +151,22 @@ mod tests {
                 "passes as a primary",
                 |script| {
                     let id = "mysql-primary-mysql-2";
-                    script
-                        .registered(id, "mysql-primary", "mysql-2")
-                        .check(id, "passing");
+                    script.registered(id, "mysql-primary", "mysql-2").check(id, "passing");
                 },
                 true,
             ),
         ];
         for (name, deed, primary) in cases {
             let mut script = Script::new();
-            script
-                .primary("mysql-1")
-                .launched("mysql-2")
-                .up("mysql-2", true)
-                .writable("mysql-2", true);
-            script
-                .replication("mysql-2", "mysql-1", true, true)
-                .committed("mysql-2", 7);
+            script.primary("mysql-1").launched("mysql-2").up("mysql-2", true).writable("mysql-2", true);
+            script.replication("mysql-2", "mysql-1", true, true).committed("mysql-2", 7);
             script.replication("mysql-2", "mysql-1", false, false);
             deed(&mut script);
             let found = violated(&script, PROPERTY);
             assert_eq!(found.len(), usize::from(primary), "{name}");
-            assert!(
-                found.iter().all(|violation| violation.host == "mysql-2"),
-                "{name}"
-            );
+            assert!(found.iter().all(|violation| violation.host == "mysql-2"), "{name}");
             // Whatever it did, it is forgiven when it follows again.
-            script
-                .replication("mysql-2", "mysql-1", true, true)
-                .deregistered(id);
+            script.replication("mysql-2", "mysql-1", true, true).deregistered(id);
             script.replication("mysql-2", "mysql-1", false, false);
             assert_eq!(violated(&script, PROPERTY).len(), usize::from(primary), "{name}");
         }
@@ -221,10 +176,7 @@ mod tests {
     fn an_episode_is_one_violation_however_many_take_part() {
         let mut script = Script::new();
         script.primary("mysql-1").primary("mysql-2");
-        script
-            .primary("mysql-3")
-            .down("mysql-1")
-            .writable("mysql-2", true);
+        script.primary("mysql-3").down("mysql-1").writable("mysql-2", true);
         assert_eq!(steps(&script).len(), 1);
         script.down("mysql-2").primary("mysql-2");
         assert_eq!(steps(&script).len(), 2);

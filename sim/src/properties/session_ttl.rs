@@ -52,12 +52,7 @@ impl SessionTtl {
         match &event.what {
             What::Consul(ConsulEvent::SessionCreated { session, ttl_us, .. }) if *ttl_us > 0 => {
                 let ttl = Duration::from_micros(*ttl_us);
-                let mut new = Session {
-                    ttl,
-                    renewed: event.at,
-                    due: event.at,
-                    overdue: false,
-                };
+                let mut new = Session { ttl, renewed: event.at, due: event.at, overdue: false };
                 new.renew(event.at);
                 self.sessions.insert(session.clone(), new);
             }
@@ -86,12 +81,8 @@ impl SessionTtl {
             _ if event.host == CONSUL => self.see_server(event),
             _ => return,
         }
-        self.next_due = self
-            .sessions
-            .values()
-            .filter(|session| !session.overdue)
-            .map(|session| session.due)
-            .min();
+        self.next_due =
+            self.sessions.values().filter(|session| !session.overdue).map(|session| session.due).min();
     }
 
     fn see_server(&mut self, event: &Event) {
@@ -134,12 +125,8 @@ impl SessionTtl {
                 ));
             }
         }
-        self.next_due = self
-            .sessions
-            .values()
-            .filter(|session| !session.overdue)
-            .map(|session| session.due)
-            .min();
+        self.next_due =
+            self.sessions.values().filter(|session| !session.overdue).map(|session| session.due).min();
     }
 }
 
@@ -167,15 +154,8 @@ mod tests {
 
     #[test]
     fn an_expiry_is_neither_early_nor_late() {
-        let cases = [
-            (9_999, 1),
-            (10_000, 0),
-            (15_000, 0),
-            (20_000, 0),
-            (20_002, 0),
-            (20_003, 1),
-            (60_000, 1),
-        ];
+        let cases =
+            [(9_999, 1), (10_000, 0), (15_000, 0), (20_000, 0), (20_002, 0), (20_003, 1), (60_000, 1)];
         for (expired_at, violations) in cases {
             let mut script = Script::new();
             script
@@ -215,10 +195,7 @@ mod tests {
     #[test]
     fn a_session_still_there_is_reported_once_at_the_first_event_after_its_time() {
         let mut script = Script::new();
-        script
-            .session_created("s", TTL)
-            .at(20_001)
-            .log("mysql-1", "still fine");
+        script.session_created("s", TTL).at(20_001).log("mysql-1", "still fine");
         let step = script.at(20_003).log("mysql-1", "late").last_step();
         script.at(30_000).finished();
         assert_eq!(
@@ -248,10 +225,7 @@ mod tests {
     #[test]
     fn the_earlier_sessions_do_not_hide_the_later_ones() {
         let mut script = Script::new();
-        script
-            .session_created("a", TTL)
-            .at(5_000)
-            .session_created("b", TTL);
+        script.session_created("a", TTL).at(5_000).session_created("b", TTL);
         script.at(20_000).session_gone("a", "expired");
         script.at(25_003).finished();
         assert_eq!(found(&script).len(), 1);
@@ -261,10 +235,7 @@ mod tests {
     fn nothing_is_due_while_consul_stands_still() {
         for (expired_at, violations) in [(40_000, 0), (40_002, 0), (40_003, 1)] {
             let mut script = Script::new();
-            script
-                .session_created("s", TTL)
-                .at(15_000)
-                .fault_began("consul", "pause consul for 25s");
+            script.session_created("s", TTL).at(15_000).fault_began("consul", "pause consul for 25s");
             script.at(30_000).log("mysql-1", "no answer");
             script.at(40_000).fault_ended("consul", "pause consul for 25s");
             script.at(expired_at).session_gone("s", "expired");
@@ -288,11 +259,7 @@ mod tests {
         for (expired_at, violations) in [(35_000, 0), (55_002, 0), (55_003, 1)] {
             let mut script = Script::new();
             script.session_created("s", TTL).at(5_000).ended("consul");
-            script
-                .at(35_000)
-                .launched("consul")
-                .at(expired_at)
-                .session_gone("s", "expired");
+            script.at(35_000).launched("consul").at(expired_at).session_gone("s", "expired");
             assert_eq!(found(&script).len(), violations, "expired at {expired_at} ms");
         }
     }

@@ -7,15 +7,21 @@
 //!
 //! Whom an instance follows is plain while it receives or applies, and when it has no source. One that is
 //! set up for a source and stands still may be a replica whose replication is being set up anew, or was
-//! promoted by stopping it, as scripts of 2016 do; its own deeds tell. It leads from the first transaction
-//! it commits in that state, and while it passes as a primary in the catalog.
+//! is on its way to be promoted, as scripts of 2016 do it; its own deeds tell. It leads from the first
+//! transaction it commits in that state, while it passes as a primary in the catalog, and once it has stood
+//! still for longer than setting up replication takes.
 //!
 //! The rule a change must keep: nothing is guessed. What no event has said is `None`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::{CONSUL, PRIMARY};
 use crate::record::{ConsulEvent, Event, MysqlEvent, What};
+
+/// A replica whose replication is set up anew stands still for a few milliseconds. One that is still
+/// writable and follows nobody after this long was left like that.
+const SETTING_UP: Duration = Duration::from_secs(1);
 
 /// What the events so far add up to.
 #[derive(Debug, Default)]
@@ -28,6 +34,10 @@ pub(super) struct State {
     checks: BTreeMap<String, Check>,
     /// How often anything of this changed.
     pub(super) revision: u64,
+    /// The time of the last event.
+    now: Duration,
+    /// When instances that stand still will have done so for too long.
+    due: BTreeSet<Duration>,
 }
 
 /// One machine's container.
@@ -54,6 +64,8 @@ struct Replication {
     receiving: bool,
     applying: bool,
     error: String,
+    /// When it was said.
+    since: Duration,
 }
 
 /// A service instance in the catalog.
@@ -73,14 +85,22 @@ struct Check {
 impl State {
     /// Takes in one event.
     pub(super) fn apply(&mut self, event: &Event) {
+        self.now = event.at;
+        while self.due.first().is_some_and(|due| *due <= event.at) {
+            self.due.pop_first();
+            self.revision += 1;
+        }
+        if matches!(
+            event.what,
+            What::Mysql(MysqlEvent::Replication { receiving: false, applying: false, .. })
+        ) {
+            self.due.insert(event.at + SETTING_UP);
+        }
         match &event.what {
             // Consul may run in a container too, but is no instance of the service.
             _ if event.host == CONSUL && !matches!(event.what, What::Consul(_)) => return,
             What::Launched { .. } => {
-                *self.instance(event) = Instance {
-                    running: true,
-                    server: None,
-                };
+                *self.instance(event) = Instance { running: true, server: None };
             }
             What::Ended { .. } => *self.instance(event) = Instance::default(),
             What::Mysql(change) => {
@@ -88,7 +108,7 @@ impl State {
                 match change {
                     MysqlEvent::Received { .. } | MysqlEvent::DataDirectory { .. } => return,
                     MysqlEvent::Committed { .. } if !self.instance(event).commit() => return,
-                    _ => self.instance(event).apply(change),
+                    _ => self.instance(event).apply(change, event.at),
                 }
             }
             What::Consul(change) if self.apply_to_catalog(change) => {}
@@ -113,15 +133,8 @@ impl State {
                 self.services.remove(id);
                 self.checks.retain(|_, check| check.service != *id);
             }
-            ConsulEvent::CheckStatus {
-                check,
-                service,
-                status,
-            } => {
-                let check_now = Check {
-                    service: service.clone(),
-                    passing: status == "passing",
-                };
+            ConsulEvent::CheckStatus { check, service, status } => {
+                let check_now = Check { service: service.clone(), passing: status == "passing" };
                 self.checks.insert(check.clone(), check_now);
             }
             _ => return false,
@@ -135,7 +148,7 @@ impl State {
             .iter()
             .filter(|(host, instance)| match instance.stands() {
                 Stands::Leads => true,
-                Stands::Still => self.is_passing(host, PRIMARY),
+                Stands::Still { since } => self.now >= since + SETTING_UP || self.is_passing(host, PRIMARY),
                 Stands::Behind => false,
             })
             .map(|(host, _)| host.as_str())
@@ -152,18 +165,11 @@ impl State {
     /// all of them pass, and all of the node's, which every service shares.
     pub(super) fn is_passing(&self, host: &str, name: &str) -> bool {
         self.services_of(host).any(|(id, service)| {
-            let mut own = self
-                .checks
-                .values()
-                .filter(|check| check.service == id)
-                .peekable();
+            let mut own = self.checks.values().filter(|check| check.service == id).peekable();
             service.name == name
                 && own.peek().is_some()
                 && own.all(|check| check.passing)
-                && self
-                    .checks
-                    .values()
-                    .all(|check| check.passing || !check.service.is_empty())
+                && self.checks.values().all(|check| check.passing || !check.service.is_empty())
         })
     }
 
@@ -172,20 +178,14 @@ impl State {
         self.services
             .iter()
             .filter(move |(id, service)| {
-                id.strip_prefix(service.name.as_str())
-                    .and_then(|rest| rest.strip_prefix('-'))
-                    == Some(host)
+                id.strip_prefix(service.name.as_str()).and_then(|rest| rest.strip_prefix('-')) == Some(host)
             })
             .map(|(id, service)| (id.as_str(), service))
     }
 
     /// What keeps `host` from being a replica of `primary`, in words; `None` when it is one.
     pub(super) fn not_following(&self, host: &str, primary: &str) -> Option<String> {
-        let Some(server) = self
-            .instances
-            .get(host)
-            .and_then(|instance| instance.server.as_ref())
-        else {
+        let Some(server) = self.instances.get(host).and_then(|instance| instance.server.as_ref()) else {
             return Some("its mysqld is down".to_owned());
         };
         if !server.networking {
@@ -215,7 +215,7 @@ impl State {
 }
 
 impl Instance {
-    fn apply(&mut self, change: &MysqlEvent) {
+    fn apply(&mut self, change: &MysqlEvent, at: Duration) {
         match change {
             MysqlEvent::Up { networking } => {
                 self.server = Some(Server {
@@ -231,19 +231,21 @@ impl Instance {
                     server.writable = Some(*writable);
                 }
             }
-            MysqlEvent::Replication {
-                source,
-                receiving,
-                applying,
-                error,
-            } => {
+            MysqlEvent::Replication { source, receiving, applying, error } => {
                 if let Some(server) = &mut self.server {
                     server.committed &= !receiving && !applying;
+                    let still = |replication: &Replication| !replication.receiving && !replication.applying;
+                    let since = server
+                        .replication
+                        .as_ref()
+                        .filter(|known| still(known))
+                        .map_or(at, |known| known.since);
                     server.replication = Some(Replication {
                         source: source.clone(),
                         receiving: *receiving,
                         applying: *applying,
                         error: error.clone(),
+                        since,
                     });
                 }
             }
@@ -256,7 +258,7 @@ impl Instance {
     fn commit(&mut self) -> bool {
         let stands = self.stands();
         match &mut self.server {
-            Some(server) if stands == Stands::Still => {
+            Some(server) if matches!(stands, Stands::Still { .. }) => {
                 server.committed = true;
                 true
             }
@@ -278,7 +280,7 @@ impl Instance {
                 if server.committed || replication.source.is_empty() {
                     Stands::Leads
                 } else {
-                    Stands::Still
+                    Stands::Still { since: replication.since }
                 }
             }
             _ => Stands::Behind,
@@ -292,7 +294,10 @@ enum Stands {
     /// Takes writes and follows nobody.
     Leads,
     /// Takes writes, has a source, and does nothing about it.
-    Still,
+    Still {
+        /// Since when.
+        since: Duration,
+    },
     /// Anything else.
     Behind,
 }

@@ -59,12 +59,7 @@ impl Script {
     }
 
     fn push(&mut self, host: &str, what: What) -> &mut Self {
-        self.events.push(Event {
-            step: self.events.len() as u64,
-            at: self.now,
-            host: host.to_owned(),
-            what,
-        });
+        self.events.push(Event { step: self.events.len() as u64, at: self.now, host: host.to_owned(), what });
         self
     }
 
@@ -125,12 +120,7 @@ impl Script {
     ) -> &mut Self {
         self.mysql(
             host,
-            MysqlEvent::Replication {
-                source: source.to_owned(),
-                receiving,
-                applying,
-                error: String::new(),
-            },
+            MysqlEvent::Replication { source: source.to_owned(), receiving, applying, error: String::new() },
         )
     }
 
@@ -148,9 +138,7 @@ impl Script {
 
     /// A server that comes up, takes writes and follows nobody.
     pub(super) fn primary_server(&mut self, host: &str) -> &mut Self {
-        self.up(host, true)
-            .replication(host, "", false, false)
-            .writable(host, true)
+        self.up(host, true).replication(host, "", false, false).writable(host, true)
     }
 
     /// A container with one.
@@ -161,9 +149,7 @@ impl Script {
     /// A container with one that passes in the catalog.
     pub(super) fn healthy_primary(&mut self, host: &str) -> &mut Self {
         let id = format!("mysql-primary-{host}");
-        self.primary(host)
-            .registered(&id, "mysql-primary", host)
-            .check(&id, "passing")
+        self.primary(host).registered(&id, "mysql-primary", host).check(&id, "passing")
     }
 
     /// A container with a replica that passes in the catalog.
@@ -213,16 +199,11 @@ impl Script {
     }
 
     pub(super) fn session_renewed(&mut self, session: &str) -> &mut Self {
-        self.consul(ConsulEvent::SessionRenewed {
-            session: session.to_owned(),
-        })
+        self.consul(ConsulEvent::SessionRenewed { session: session.to_owned() })
     }
 
     pub(super) fn session_gone(&mut self, session: &str, why: &str) -> &mut Self {
-        self.consul(ConsulEvent::SessionInvalidated {
-            session: session.to_owned(),
-            why: why.to_owned(),
-        })
+        self.consul(ConsulEvent::SessionInvalidated { session: session.to_owned(), why: why.to_owned() })
     }
 
     pub(super) fn lock_acquired(&mut self, key: &str, session: &str, value: &str) -> &mut Self {
@@ -250,33 +231,15 @@ impl Script {
     }
 
     pub(super) fn committed(&mut self, host: &str, write: u64) -> &mut Self {
-        self.mysql(
-            host,
-            MysqlEvent::Committed {
-                gtid: format!("g:{write}"),
-                write,
-            },
-        )
+        self.mysql(host, MysqlEvent::Committed { gtid: format!("g:{write}"), write })
     }
 
     pub(super) fn received(&mut self, host: &str, write: u64) -> &mut Self {
-        self.mysql(
-            host,
-            MysqlEvent::Received {
-                gtid: format!("g:{write}"),
-                write,
-            },
-        )
+        self.mysql(host, MysqlEvent::Received { gtid: format!("g:{write}"), write })
     }
 
     pub(super) fn data_directory(&mut self, host: &str, how: &str, writes: &[u64]) -> &mut Self {
-        self.mysql(
-            host,
-            MysqlEvent::DataDirectory {
-                how: how.to_owned(),
-                writes: writes.to_vec(),
-            },
-        )
+        self.mysql(host, MysqlEvent::DataDirectory { how: how.to_owned(), writes: writes.to_vec() })
     }
 
     fn write(&mut self, id: u64, outcome: WriteOutcome) -> &mut Self {

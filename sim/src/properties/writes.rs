@@ -70,19 +70,10 @@ struct Disk {
 impl Writes {
     /// Takes in `event`, which `state` knows already.
     pub(super) fn see(&mut self, event: &Event, state: &State) {
-        let now = Moment {
-            step: event.step,
-            at: event.at,
-        };
+        let now = Moment { step: event.step, at: event.at };
         match &event.what {
-            What::Write {
-                id,
-                outcome: WriteOutcome::Acknowledged { by },
-            } => {
-                self.acknowledged.entry(*id).or_insert_with(|| Acknowledged {
-                    by: by.clone(),
-                    moment: now,
-                });
+            What::Write { id, outcome: WriteOutcome::Acknowledged { by } } => {
+                self.acknowledged.entry(*id).or_insert_with(|| Acknowledged { by: by.clone(), moment: now });
             }
             What::Launched { .. } => self.disk(event).unseen = true,
             What::Mysql(MysqlEvent::Up { .. }) => self.disk(event).unseen = false,
@@ -126,18 +117,10 @@ impl Writes {
             .disks
             .iter()
             .filter(|(host, disk)| {
-                !disk.unseen
-                    && state
-                        .instances
-                        .get(*host)
-                        .is_some_and(|instance| instance.running)
+                !disk.unseen && state.instances.get(*host).is_some_and(|instance| instance.running)
             })
             .collect();
-        let has = |write| {
-            self.disks
-                .get(primary)
-                .is_some_and(|disk| disk.committed.contains(&write))
-        };
+        let has = |write| self.disks.get(primary).is_some_and(|disk| disk.committed.contains(&write));
         let lost: Vec<_> = self
             .acknowledged
             .iter()
@@ -198,9 +181,7 @@ mod tests {
     fn three() -> Script {
         let mut script = Script::new();
         script.healthy_primary("mysql-1");
-        script
-            .healthy_replica("mysql-2", "mysql-1")
-            .healthy_replica("mysql-3", "mysql-1");
+        script.healthy_replica("mysql-2", "mysql-1").healthy_replica("mysql-3", "mysql-1");
         for host in ["mysql-1", "mysql-2", "mysql-3"] {
             script.committed(host, 1);
         }
@@ -213,16 +194,8 @@ mod tests {
         type Had = fn(&mut Script);
         let cases: [(&str, Had, usize); 14] = [
             ("the dead primary alone", |_| {}, 0),
-            (
-                "received by a replica that lost the election",
-                |script| _ = script.received("mysql-3", 2),
-                1,
-            ),
-            (
-                "applied by it",
-                |script| _ = script.received("mysql-3", 2).committed("mysql-3", 2),
-                1,
-            ),
+            ("received by a replica that lost the election", |script| _ = script.received("mysql-3", 2), 1),
+            ("applied by it", |script| _ = script.received("mysql-3", 2).committed("mysql-3", 2), 1),
             (
                 "received by it after the client was told",
                 |script| {
@@ -233,9 +206,7 @@ mod tests {
             (
                 "received and wiped",
                 |script| {
-                    script
-                        .received("mysql-3", 2)
-                        .data_directory("mysql-3", "installed", &[]);
+                    script.received("mysql-3", 2).data_directory("mysql-3", "installed", &[]);
                 },
                 1,
             ),
@@ -263,9 +234,7 @@ mod tests {
                 "received by a replica that was replaced and set up anew",
                 |script| {
                     script.received("mysql-3", 2).ended("mysql-3").launched("mysql-3");
-                    script
-                        .data_directory("mysql-3", "restored", &[1])
-                        .up("mysql-3", true);
+                    script.data_directory("mysql-3", "restored", &[1]).up("mysql-3", true);
                 },
                 0,
             ),
@@ -277,11 +246,7 @@ mod tests {
                 },
                 1,
             ),
-            (
-                "received but not applied by the final primary",
-                |script| _ = script.received("mysql-2", 2),
-                1,
-            ),
+            ("received but not applied by the final primary", |script| _ = script.received("mysql-2", 2), 1),
             (
                 "applied by the final primary, which was started again",
                 |script| {
@@ -290,25 +255,15 @@ mod tests {
                 },
                 0,
             ),
-            (
-                "applied by the final primary",
-                |script| _ = script.committed("mysql-2", 2),
-                0,
-            ),
-            (
-                "applied by both",
-                |script| _ = script.committed("mysql-2", 2).committed("mysql-3", 2),
-                0,
-            ),
+            ("applied by the final primary", |script| _ = script.committed("mysql-2", 2), 0),
+            ("applied by both", |script| _ = script.committed("mysql-2", 2).committed("mysql-3", 2), 0),
         ];
         for (name, had, lost) in cases {
             let mut script = three();
             script.committed("mysql-1", 2);
             had(&mut script);
             script.acknowledged(2, "mysql-1").ended("mysql-1");
-            script
-                .replication("mysql-2", "", false, false)
-                .writable("mysql-2", true);
+            script.replication("mysql-2", "", false, false).writable("mysql-2", true);
             assert_eq!(found(&script).len(), lost, "{name}");
         }
     }
@@ -326,10 +281,7 @@ mod tests {
             let mut script = three();
             script.committed("mysql-1", 2).received("mysql-3", 2);
             told(&mut script);
-            script
-                .ended("mysql-1")
-                .replication("mysql-2", "", false, false)
-                .writable("mysql-2", true);
+            script.ended("mysql-1").replication("mysql-2", "", false, false).writable("mysql-2", true);
             assert_eq!(found(&script).len(), lost, "{name}");
         }
     }
@@ -337,15 +289,10 @@ mod tests {
     #[test]
     fn the_old_primary_is_a_survivor_even_if_it_was_wiped_to_follow() {
         let mut script = three();
-        script
-            .committed("mysql-1", 2)
-            .acknowledged(2, "mysql-1")
-            .writable("mysql-1", false);
+        script.committed("mysql-1", 2).acknowledged(2, "mysql-1").writable("mysql-1", false);
         script.replication("mysql-2", "", false, false);
         let takes_over = script.writable("mysql-2", true).last_step();
-        script
-            .data_directory("mysql-1", "restored", &[1])
-            .replication("mysql-1", "mysql-2", true, true);
+        script.data_directory("mysql-1", "restored", &[1]).replication("mysql-1", "mysql-2", true, true);
         let found = found(&script);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].step, found[0].host.as_str()), (takes_over, "mysql-2"));
@@ -370,26 +317,16 @@ mod tests {
         let lost = found(&script);
         assert_eq!(lost.len(), 1);
         assert_eq!(lost[0].step, answered);
-        assert!(
-            lost[0]
-                .detail
-                .starts_with("write 2, acknowledged by mysql-1 at 6.000 s")
-        );
+        assert!(lost[0].detail.starts_with("write 2, acknowledged by mysql-1 at 6.000 s"));
     }
 
     #[test]
     fn an_empty_primary_that_went_back_to_a_snapshot_loses_what_came_after_it() {
         let mut script = three();
         for write in 2..10 {
-            script
-                .committed("mysql-1", write)
-                .received("mysql-3", write)
-                .acknowledged(write, "mysql-1");
+            script.committed("mysql-1", write).received("mysql-3", write).acknowledged(write, "mysql-1");
         }
-        script
-            .ended("mysql-1")
-            .launched("mysql-4")
-            .data_directory("mysql-4", "restored", &[1, 2]);
+        script.ended("mysql-1").launched("mysql-4").data_directory("mysql-4", "restored", &[1, 2]);
         script.primary_server("mysql-4");
         let found = found(&script);
         assert_eq!(found.len(), 1);
@@ -403,16 +340,8 @@ mod tests {
     #[test]
     fn a_write_to_a_second_primary_is_lost_when_it_is_acknowledged() {
         let mut script = three();
-        script
-            .ended("mysql-1")
-            .at(2_000)
-            .primary_server("mysql-2")
-            .primary_server("mysql-3");
-        let step = script
-            .at(3_000)
-            .committed("mysql-3", 2)
-            .acknowledged(2, "mysql-3")
-            .last_step();
+        script.ended("mysql-1").at(2_000).primary_server("mysql-2").primary_server("mysql-3");
+        let step = script.at(3_000).committed("mysql-3", 2).acknowledged(2, "mysql-3").last_step();
         script.at(4_000).writable("mysql-3", false);
         let lost = found(&script);
         assert_eq!(lost.len(), 1);
@@ -424,11 +353,7 @@ mod tests {
     #[test]
     fn without_exactly_one_primary_at_the_end_there_is_nothing_to_judge() {
         let mut script = three();
-        script
-            .committed("mysql-1", 2)
-            .received("mysql-3", 2)
-            .acknowledged(2, "mysql-1")
-            .ended("mysql-1");
+        script.committed("mysql-1", 2).received("mysql-3", 2).acknowledged(2, "mysql-1").ended("mysql-1");
         assert!(found(&script).is_empty());
         script.primary_server("mysql-2").primary_server("mysql-3");
         assert!(found(&script).is_empty());

@@ -36,8 +36,7 @@ pub(super) async fn write_forever(
     let mut connection: Option<(Client, String)> = None;
     let mut id = number + 1;
     loop {
-        host.sleep(interval.sample(&mut random).max(Duration::from_millis(1)))
-            .await;
+        host.sleep(interval.sample(&mut random).max(Duration::from_millis(1))).await;
         let outcome = write(&host, &consul, &mut connection, id).await;
         host.record(What::Write { id, outcome });
         id += clients;
@@ -63,32 +62,18 @@ async fn write(
             *connection = Some((client, by.clone()));
             WriteOutcome::Acknowledged { by }
         }
-        Some(Err(QueryError::Server {
-            code: INTERRUPTED,
-            text,
-        })) => WriteOutcome::Unknown { why: text },
-        Some(Err(error @ QueryError::Server { .. })) => WriteOutcome::Refused {
-            why: error.to_string(),
-        },
-        Some(Err(error @ QueryError::Lost(_))) => WriteOutcome::Unknown {
-            why: error.to_string(),
-        },
-        None => WriteOutcome::Unknown {
-            why: "no answer in time".to_owned(),
-        },
+        Some(Err(QueryError::Server { code: INTERRUPTED, text })) => WriteOutcome::Unknown { why: text },
+        Some(Err(error @ QueryError::Server { .. })) => WriteOutcome::Refused { why: error.to_string() },
+        Some(Err(error @ QueryError::Lost(_))) => WriteOutcome::Unknown { why: error.to_string() },
+        None => WriteOutcome::Unknown { why: "no answer in time".to_owned() },
     }
 }
 
 async fn connect(host: &SimHost, consul: &Consul<SimHost>) -> Result<(Client, String), String> {
-    let instances = consul
-        .health()
-        .service(Config::PRIMARY, true, None)
-        .await
-        .map_err(|error| error.to_string())?;
+    let instances =
+        consul.health().service(Config::PRIMARY, true, None).await.map_err(|error| error.to_string())?;
     let instance = instances.first().ok_or("no primary in the catalog")?;
-    let ip = instance
-        .ip()
-        .ok_or_else(|| format!("`{}` is not an address", instance.address))?;
+    let ip = instance.ip().ok_or_else(|| format!("`{}` is not an address", instance.address))?;
     let connect = Client::connect(host, SocketAddr::new(ip, PORT), APP_USER, APP_PASSWORD);
     match within(host, CONNECT_DEADLINE, connect).await {
         Some(Ok(client)) => Ok((client, host.machine().name_of(&instance.address))),

@@ -58,14 +58,10 @@ async fn pilot(host: &SimHost, cluster: &Cluster, config: Config) -> Result<i32,
         watch: cluster.watch_interval,
     };
     let (path, text) = match cluster.handlers {
-        Handlers::Published => (
-            published::PILOT_CONFIG_PATH,
-            published::pilot_config(config.consul, &intervals),
-        ),
-        Handlers::Hardened => (
-            HARDENED_PILOT_CONFIG,
-            hardened::pilot_config(config.consul, &intervals),
-        ),
+        Handlers::Published => {
+            (published::PILOT_CONFIG_PATH, published::pilot_config(config.consul, &intervals))
+        }
+        Handlers::Hardened => (HARDENED_PILOT_CONFIG, hardened::pilot_config(config.consul, &intervals)),
     };
     let path = Path::new(path);
     let parsed = PilotConfig::parse(&text, path).map_err(|error| error.to_string())?;
@@ -74,21 +70,15 @@ async fn pilot(host: &SimHost, cluster: &Cluster, config: Config) -> Result<i32,
     match cluster.handlers {
         Handlers::Published => {
             let content = toml::to_string(&config).map_err(|error| error.to_string())?;
-            write(Path::new(published::CONFIG_PATH), content)
-                .await
-                .map_err(|error| error.to_string())?;
+            write(Path::new(published::CONFIG_PATH), content).await.map_err(|error| error.to_string())?;
             let hooks = CommandHooks::new(host.clone(), &parsed);
-            Ok(Pilot::new(host.clone(), parsed, hooks)
-                .config_file(path)
-                .run()
-                .await)
+            Ok(Pilot::new(host.clone(), parsed, hooks).config_file(path).run().await)
         }
         Handlers::Hardened => {
             let advertisement = Advertisement::new(None);
             let role = hardened::Role::new(host.clone(), config, advertisement.clone());
-            let pilot = Pilot::new(host.clone(), parsed, role)
-                .config_file(path)
-                .with_advertisement(advertisement);
+            let pilot =
+                Pilot::new(host.clone(), parsed, role).config_file(path).with_advertisement(advertisement);
             Ok(pilot.run().await)
         }
     }

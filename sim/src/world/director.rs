@@ -86,26 +86,15 @@ impl Director {
             .map(|number| cluster.start_interval * u32::try_from(number).unwrap_or(u32::MAX))
             .collect();
         for at in &starts {
-            director.at(
-                *at,
-                Step::Launch {
-                    why: "start".to_owned(),
-                },
-            );
+            director.at(*at, Step::Launch { why: "start".to_owned() });
         }
         for number in 0..plan.faults.len() {
             director.at(plan.faults[number].at.from, Step::Begin(number));
         }
         // What an operator does by hand comes after the verdict; the run shows what it leads to.
-        let by_hand = plan
-            .faults
-            .iter()
-            .filter(|fault| fault.kind == FaultKind::Remove)
-            .map(|fault| fault.at.to);
-        let last = by_hand
-            .chain([quiet_at(&director.cluster.spec, plan)])
-            .max()
-            .unwrap_or_default();
+        let by_hand =
+            plan.faults.iter().filter(|fault| fault.kind == FaultKind::Remove).map(|fault| fault.at.to);
+        let last = by_hand.chain([quiet_at(&director.cluster.spec, plan)]).max().unwrap_or_default();
         director.at(last + recovery_bound(&director.cluster.spec) + TAIL, Step::Finish);
         director
     }
@@ -131,12 +120,7 @@ impl Director {
     fn launch(&mut self, engine: &mut Engine, why: String) {
         // There are more machines than instances, so one is free.
         let Some(host) = self.free.pop_front() else { return };
-        let Cluster {
-            spec,
-            layout,
-            machines,
-            ..
-        } = &self.cluster;
+        let Cluster { spec, layout, machines, .. } = &self.cluster;
         let machine = &machines[host];
         machine.disk().borrow_mut().wipe();
         let process = machine.boot();
@@ -156,12 +140,7 @@ impl Director {
         self.running.remove(&host);
         self.free.push_back(host);
         self.write(host, What::Ended { how: how.to_owned() });
-        let pause = self
-            .cluster
-            .spec
-            .scheduler
-            .replacement
-            .sample(&mut self.replacement);
+        let pause = self.cluster.spec.scheduler.replacement.sample(&mut self.replacement);
         let why = format!("replacement of {}", self.name(host));
         self.at(now + pause, Step::Launch { why });
     }
@@ -183,33 +162,20 @@ impl Director {
         let fault = self.faults[number].clone();
         let targets = self.resolve(&fault.target, number);
         if targets.is_empty() {
-            let fault = format!(
-                "{} {}: there is none at this moment",
-                fault.kind.name(),
-                fault.target
-            );
+            let fault = format!("{} {}: there is none at this moment", fault.kind.name(), fault.target);
             self.cluster.recorder.write("-", What::FaultBegan { fault });
             return;
         }
         let mut undo = Vec::new();
         for host in targets {
-            self.write(
-                host,
-                What::FaultBegan {
-                    fault: describe(&fault),
-                },
-            );
+            self.write(host, What::FaultBegan { fault: describe(&fault) });
             match &fault.kind {
                 FaultKind::Kill | FaultKind::Remove => {
                     engine.kill(host);
                     self.end(
                         now,
                         host,
-                        if fault.kind == FaultKind::Kill {
-                            "killed"
-                        } else {
-                            "removed by hand"
-                        },
+                        if fault.kind == FaultKind::Kill { "killed" } else { "removed by hand" },
                     );
                 }
                 FaultKind::PowerLoss => {
@@ -237,26 +203,10 @@ impl Director {
                     self.impair(engine, &mut undo, host, peer, number, Impairment::Hold, true);
                 }
                 FaultKind::Latency { peer, delay } => {
-                    self.impair(
-                        engine,
-                        &mut undo,
-                        host,
-                        peer,
-                        number,
-                        Impairment::Delay(*delay),
-                        true,
-                    );
+                    self.impair(engine, &mut undo, host, peer, number, Impairment::Delay(*delay), true);
                 }
                 FaultKind::Loss { peer, rate } => {
-                    self.impair(
-                        engine,
-                        &mut undo,
-                        host,
-                        peer,
-                        number,
-                        Impairment::Loss(*rate),
-                        true,
-                    );
+                    self.impair(engine, &mut undo, host, peer, number, Impairment::Loss(*rate), true);
                 }
             }
         }
@@ -284,20 +234,12 @@ impl Director {
                 }
             };
             if told.insert(host) {
-                self.write(
-                    host,
-                    What::FaultEnded {
-                        fault: describe(&self.faults[number]),
-                    },
-                );
+                self.write(host, What::FaultEnded { fault: describe(&self.faults[number]) });
             }
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the two ends, what is between them, and where to note it"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "the two ends, what is between them, and where to note it")]
     fn impair(
         &self,
         engine: &mut Engine,
@@ -308,11 +250,7 @@ impl Director {
         impairment: Impairment,
         both_ways: bool,
     ) {
-        for peer in self
-            .resolve(peer, number)
-            .into_iter()
-            .filter(|peer| *peer != host)
-        {
+        for peer in self.resolve(peer, number).into_iter().filter(|peer| *peer != host) {
             engine.impair(host, peer, impairment);
             undo.push(Undo::Repair(host, peer, impairment));
             if both_ways {
@@ -323,46 +261,29 @@ impl Director {
     }
 
     fn set_lag(&self, now: Duration, host: HostIndex, delay: Option<Duration>) {
-        let Cluster {
-            shared,
-            observer,
-            machines,
-            ..
-        } = &self.cluster;
+        let Cluster { shared, observer, machines, .. } = &self.cluster;
         let reader = machines[host].address();
-        shared.update(now, &**observer, |consul| {
-            consul.set_catalog_lag(now, reader, delay)
-        });
+        shared.update(now, &**observer, |consul| consul.set_catalog_lag(now, reader, delay));
     }
 
     /// The machines a target means at this moment.
     fn resolve(&self, target: &Target, number: usize) -> Vec<HostIndex> {
         let Cluster { layout, observer, .. } = &self.cluster;
-        let leader = observer
-            .leader()
-            .and_then(|name| layout.find(&name))
-            .filter(|host| self.running.contains(host));
+        let leader =
+            observer.leader().and_then(|name| layout.find(&name)).filter(|host| self.running.contains(host));
         let replicas = || self.running.iter().copied().filter(|host| Some(*host) != leader);
         match target {
             Target::Leader => leader.into_iter().collect(),
             Target::Replica => {
                 let mut stream = self.cluster.seed.stream("target", &number.to_string());
-                replicas()
-                    .collect::<Vec<_>>()
-                    .choose(&mut stream)
-                    .copied()
-                    .into_iter()
-                    .collect()
+                replicas().collect::<Vec<_>>().choose(&mut stream).copied().into_iter().collect()
             }
             Target::Replicas => replicas().collect(),
             // Those to come are meant too.
             Target::Instances => layout.instances().collect(),
-            Target::Unhealthy => self
-                .running
-                .iter()
-                .copied()
-                .filter(|host| !observer.is_passing(self.name(*host)))
-                .collect(),
+            Target::Unhealthy => {
+                self.running.iter().copied().filter(|host| !observer.is_passing(self.name(*host))).collect()
+            }
             Target::Consul => vec![CONSUL],
             Target::Store => vec![STORE],
             Target::Clients => layout.clients().collect(),

@@ -100,91 +100,64 @@ impl Layout {
 /// Flies `spec` under `seed` with the faults of `plan` and returns what happened.
 pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Record {
     let layout = Layout::new(spec, plan);
-    let director = Engine::run(
-        seed,
-        spec.network.latency,
-        spec.network.loss,
-        &layout.hosts,
-        |engine| {
-            let recorder = Recorder::new(engine.origin());
-            let mut programs = Programs::default();
-            mysql::install(&mut programs, &spec.mysql);
-            container::install(&mut programs);
-            let names: Rc<BTreeMap<String, String>> = Rc::new(
-                layout
-                    .hosts
-                    .iter()
-                    .map(|(name, ip)| (ip.to_string(), name.clone()))
-                    .collect(),
-            );
-            let machines: Vec<Rc<Machine>> = layout
-                .hosts
-                .iter()
-                .map(|(name, ip)| {
-                    Machine::new(
-                        name,
-                        *ip,
-                        seed,
-                        recorder.clone(),
-                        programs.clone(),
-                        Rc::clone(&names),
-                    )
-                })
-                .collect();
+    let director = Engine::run(seed, spec.network.latency, spec.network.loss, &layout.hosts, |engine| {
+        let recorder = Recorder::new(engine.origin());
+        let mut programs = Programs::default();
+        mysql::install(&mut programs, &spec.mysql);
+        container::install(&mut programs);
+        let names: Rc<BTreeMap<String, String>> =
+            Rc::new(layout.hosts.iter().map(|(name, ip)| (ip.to_string(), name.clone())).collect());
+        let machines: Vec<Rc<Machine>> = layout
+            .hosts
+            .iter()
+            .map(|(name, ip)| {
+                Machine::new(name, *ip, seed, recorder.clone(), programs.clone(), Rc::clone(&names))
+            })
+            .collect();
 
-            let consul = Consul::new(
-                ConsulConfig::new("consul", layout.hosts[CONSUL].1),
-                seed.stream("consul", ""),
-            );
-            let shared = Shared::new(consul);
-            let observer = Rc::new(WorldObserver::new(recorder.clone(), Rc::clone(&names)));
-            let host = machines[CONSUL].boot();
-            let service = serve(
+        let consul =
+            Consul::new(ConsulConfig::new("consul", layout.hosts[CONSUL].1), seed.stream("consul", ""));
+        let shared = Shared::new(consul);
+        let observer = Rc::new(WorldObserver::new(recorder.clone(), Rc::clone(&names)));
+        let host = machines[CONSUL].boot();
+        let service =
+            serve(host.clone(), shared.clone(), layout.address(CONSUL, CONSUL_PORT), Rc::clone(&observer));
+        engine.start(
+            CONSUL,
+            Box::pin(host.live(async move {
+                // It serves until its machine ends.
+                service.await.ok();
+                Exit::code(1)
+            })),
+        );
+        let host = machines[STORE].boot();
+        let latency = spec.store.latency;
+        engine.start(STORE, Box::pin(host.clone().live(store::serve(host, STORE_PORT, latency))));
+        for client in layout.clients() {
+            let host = machines[client].boot();
+            let number = (client - CLIENTS) as u64;
+            let life = clients::write_forever(
                 host.clone(),
-                shared.clone(),
                 layout.address(CONSUL, CONSUL_PORT),
-                Rc::clone(&observer),
+                spec.workload.interval,
+                number,
+                layout.clients as u64,
             );
-            engine.start(
-                CONSUL,
-                Box::pin(host.live(async move {
-                    // It serves until its machine ends.
-                    service.await.ok();
-                    Exit::code(1)
-                })),
-            );
-            let host = machines[STORE].boot();
-            let latency = spec.store.latency;
-            engine.start(
-                STORE,
-                Box::pin(host.clone().live(store::serve(host, STORE_PORT, latency))),
-            );
-            for client in layout.clients() {
-                let host = machines[client].boot();
-                let number = (client - CLIENTS) as u64;
-                let life = clients::write_forever(
-                    host.clone(),
-                    layout.address(CONSUL, CONSUL_PORT),
-                    spec.workload.interval,
-                    number,
-                    layout.clients as u64,
-                );
-                engine.start(client, Box::pin(host.live(life)));
-            }
-            Director::new(
-                Cluster {
-                    spec: spec.clone(),
-                    layout: layout.clone(),
-                    machines,
-                    shared,
-                    observer,
-                    recorder,
-                    seed,
-                },
-                plan,
-            )
-        },
-    );
+            engine.start(client, Box::pin(host.live(life)));
+        }
+        Director::new(
+            Cluster {
+                spec: spec.clone(),
+                layout: layout.clone(),
+                machines,
+                shared,
+                observer,
+                recorder,
+                seed,
+            },
+            plan,
+        )
+    });
     Record {
         header: Header {
             version: VERSION,

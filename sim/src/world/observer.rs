@@ -24,12 +24,7 @@ pub(super) struct WorldObserver {
 
 impl WorldObserver {
     pub(super) fn new(recorder: Recorder, names: Rc<BTreeMap<String, String>>) -> Self {
-        Self {
-            recorder,
-            names,
-            leader: RefCell::default(),
-            passing: RefCell::default(),
-        }
+        Self { recorder, names, leader: RefCell::default(), passing: RefCell::default() }
     }
 
     /// Who holds the primary's lock.
@@ -40,10 +35,7 @@ impl WorldObserver {
     /// Whether a service check of this instance passes.
     pub(super) fn is_passing(&self, hostname: &str) -> bool {
         let suffix = format!("-{hostname}");
-        self.passing
-            .borrow()
-            .iter()
-            .any(|service| service.ends_with(&suffix))
+        self.passing.borrow().iter().any(|service| service.ends_with(&suffix))
     }
 }
 

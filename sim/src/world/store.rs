@@ -38,12 +38,7 @@ pub(super) async fn serve(host: SimHost, port: u16, latency: Span) -> Exit {
         return Exit::code(1);
     };
     let random = RefCell::new(host.random("store"));
-    let store = Rc::new(Store {
-        host,
-        latency,
-        random,
-        objects: RefCell::default(),
-    });
+    let store = Rc::new(Store { host, latency, random, objects: RefCell::default() });
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -70,10 +65,7 @@ async fn answer(store: Rc<Store>, request: Request<Incoming>) -> Result<Response
         Method::PUT => match Limited::new(body, OBJECT_MAX).collect().await {
             Ok(content) => {
                 store.host.sleep(pause).await;
-                store
-                    .objects
-                    .borrow_mut()
-                    .insert(object.clone(), content.to_bytes());
+                store.objects.borrow_mut().insert(object.clone(), content.to_bytes());
                 (StatusCode::OK, Bytes::new())
             }
             Err(_) => (StatusCode::PAYLOAD_TOO_LARGE, Bytes::new()),
@@ -87,11 +79,7 @@ async fn answer(store: Rc<Store>, request: Request<Incoming>) -> Result<Response
         }
         _ => (StatusCode::METHOD_NOT_ALLOWED, Bytes::new()),
     };
-    store.host.record(What::Store {
-        method: parts.method.to_string(),
-        object,
-        status: outcome.0.as_u16(),
-    });
+    store.host.record(What::Store { method: parts.method.to_string(), object, status: outcome.0.as_u16() });
     let mut response = Response::new(Full::new(outcome.1));
     *response.status_mut() = outcome.0;
     Ok(response)

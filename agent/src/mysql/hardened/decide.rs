@@ -166,20 +166,11 @@ pub enum Action {
 
 /// What to do next.
 pub fn decide(view: &View) -> Action {
-    let View {
-        lease,
-        lock,
-        database,
-        ..
-    } = view;
+    let View { lease, lock, database, .. } = view;
     let ours = lease.is_some() && lock.session == *lease;
     if database.writable && !ours {
         return Action::Demote {
-            why: if lease.is_none() {
-                "the lease ran out"
-            } else {
-                "the lock is not ours"
-            },
+            why: if lease.is_none() { "the lease ran out" } else { "the lock is not ours" },
         };
     }
     match (&lock.session, &lock.leader) {
@@ -209,40 +200,27 @@ fn follow(database: &Database, leader: &Leader) -> Action {
     let mut known = leader.executed.clone();
     let own = database.executed.last(&leader.server);
     if own > 0 {
-        known.insert(&crate::mysql::Gtid {
-            server: leader.server.clone(),
-            number: own,
-        });
+        known.insert(&crate::mysql::Gtid { server: leader.server.clone(), number: own });
     }
     if !known.includes(&database.executed) {
-        return Action::Reclone {
-            why: "the database holds transactions the primary never had",
-        };
+        return Action::Reclone { why: "the database holds transactions the primary never had" };
     }
     let follows = database.source.as_deref() == Some(leader.address.as_str());
     if follows && !database.applying && !database.error.is_empty() {
-        return Action::Reclone {
-            why: "replication cannot apply what it received",
-        };
+        return Action::Reclone { why: "replication cannot apply what it received" };
     }
     if follows && database.error.contains("1236") {
-        return Action::Reclone {
-            why: "the primary no longer has what is missing here",
-        };
+        return Action::Reclone { why: "the primary no longer has what is missing here" };
     }
     if follows && database.receiving {
         Action::Wait
     } else {
-        Action::Follow {
-            address: leader.address.clone(),
-        }
+        Action::Follow { address: leader.address.clone() }
     }
 }
 
 fn elect(view: &View, term: u64) -> Action {
-    let View {
-        database, members, ..
-    } = view;
+    let View { database, members, .. } = view;
     if database.receiving || view.prepared_for != term {
         return Action::Prepare { term };
     }
@@ -253,23 +231,14 @@ fn elect(view: &View, term: u64) -> Action {
     if view.free_for >= view.patience {
         return Action::Acquire { term };
     }
-    let live = || {
-        members
-            .iter()
-            .filter(|member| member.live && !member.executed.is_empty())
-    };
+    let live = || members.iter().filter(|member| member.live && !member.executed.is_empty());
     let all_published = live().all(|member| member.prepared_for >= term);
     let mine = (database.executed.len(), &view.me);
     let best = live().all(|member| (member.executed.len(), &member.name) < mine);
     // Whoever was ahead and is gone may be back in a moment.
-    let nobody_ahead = members
-        .iter()
-        .all(|member| member.live || database.executed.includes(&member.executed));
-    if all_published && best && nobody_ahead {
-        Action::Acquire { term }
-    } else {
-        Action::Wait
-    }
+    let nobody_ahead =
+        members.iter().all(|member| member.live || database.executed.includes(&member.executed));
+    if all_published && best && nobody_ahead { Action::Acquire { term } } else { Action::Wait }
 }
 
 #[cfg(test)]
@@ -295,10 +264,7 @@ mod tests {
         View {
             me: "mysql-2".into(),
             lease: Some("ours".into()),
-            lock: Lock {
-                session: Some("theirs".into()),
-                leader: Some(leader()),
-            },
+            lock: Lock { session: Some("theirs".into()), leader: Some(leader()) },
             database: Database {
                 executed: set("a:1-10,one:1-5"),
                 retrieved: set("a:1-10,one:1-5"),
@@ -315,12 +281,7 @@ mod tests {
     }
 
     fn member(name: &str, executed: &str, prepared_for: u64, live: bool) -> Member {
-        Member {
-            name: name.into(),
-            live,
-            executed: set(executed),
-            prepared_for,
-        }
+        Member { name: name.into(), live, executed: set(executed), prepared_for }
     }
 
     /// The same replica after the primary's session ended, prepared for the fourth term.
@@ -340,12 +301,8 @@ mod tests {
 
     #[test]
     fn a_table_of_cases() {
-        let lease_ran_out = Action::Demote {
-            why: "the lease ran out",
-        };
-        let not_ours = Action::Demote {
-            why: "the lock is not ours",
-        };
+        let lease_ran_out = Action::Demote { why: "the lease ran out" };
+        let not_ours = Action::Demote { why: "the lock is not ours" };
         let primary = with(replica(), |view| {
             view.lock.session = Some("ours".into());
             view.database.writable = true;
@@ -353,21 +310,13 @@ mod tests {
         let cases: Vec<(&str, View, Action)> = vec![
             ("a replica that replicates", replica(), Action::Wait),
             ("a primary with lock and lease", primary.clone(), Action::Wait),
-            (
-                "a primary whose lease ran out",
-                with(primary.clone(), |v| v.lease = None),
-                lease_ran_out,
-            ),
+            ("a primary whose lease ran out", with(primary.clone(), |v| v.lease = None), lease_ran_out),
             (
                 "a primary whose lock was taken",
                 with(primary.clone(), |v| v.lock.session = Some("theirs".into())),
                 not_ours.clone(),
             ),
-            (
-                "a primary whose lock is free",
-                with(primary.clone(), |v| v.lock.session = None),
-                not_ours,
-            ),
+            ("a primary whose lock is free", with(primary.clone(), |v| v.lock.session = None), not_ours),
             (
                 "the holder of the lock, still read-only",
                 with(primary, |v| v.database.writable = false),
@@ -376,23 +325,17 @@ mod tests {
             (
                 "a replica of somebody else",
                 with(replica(), |v| v.database.source = Some("10.0.0.9".into())),
-                Action::Follow {
-                    address: "10.0.0.1".into(),
-                },
+                Action::Follow { address: "10.0.0.1".into() },
             ),
             (
                 "a replica that does not receive",
                 with(replica(), |v| v.database.receiving = false),
-                Action::Follow {
-                    address: "10.0.0.1".into(),
-                },
+                Action::Follow { address: "10.0.0.1".into() },
             ),
             (
                 "a former primary with a transaction nobody else has",
                 with(replica(), |v| v.database.executed = set("a:1-11")),
-                Action::Reclone {
-                    why: "the database holds transactions the primary never had",
-                },
+                Action::Reclone { why: "the database holds transactions the primary never had" },
             ),
             (
                 "a replica with a duplicate key",
@@ -400,47 +343,29 @@ mod tests {
                     v.database.applying = false;
                     v.database.error = "Error 1062".into();
                 }),
-                Action::Reclone {
-                    why: "replication cannot apply what it received",
-                },
+                Action::Reclone { why: "replication cannot apply what it received" },
             ),
-            (
-                "a free lock",
-                with(replica(), |v| v.lock.session = None),
-                Action::Prepare { term: 4 },
-            ),
-            (
-                "a free lock without a lease",
-                with(candidate(), |v| v.lease = None),
-                Action::Wait,
-            ),
+            ("a free lock", with(replica(), |v| v.lock.session = None), Action::Prepare { term: 4 }),
+            ("a free lock without a lease", with(candidate(), |v| v.lease = None), Action::Wait),
             ("the only candidate", candidate(), Action::Acquire { term: 4 }),
             (
                 "a candidate with a better one",
-                with(candidate(), |v| {
-                    v.members = vec![member("mysql-3", "a:1-10,one:1-6", 4, true)]
-                }),
+                with(candidate(), |v| v.members = vec![member("mysql-3", "a:1-10,one:1-6", 4, true)]),
                 Action::Wait,
             ),
             (
                 "a candidate with a worse one",
-                with(candidate(), |v| {
-                    v.members = vec![member("mysql-3", "a:1-10,one:1-4", 4, true)]
-                }),
+                with(candidate(), |v| v.members = vec![member("mysql-3", "a:1-10,one:1-4", 4, true)]),
                 Action::Acquire { term: 4 },
             ),
             (
                 "a candidate that does not know all positions yet",
-                with(candidate(), |v| {
-                    v.members = vec![member("mysql-3", "a:1-10", 3, true)]
-                }),
+                with(candidate(), |v| v.members = vec![member("mysql-3", "a:1-10", 3, true)]),
                 Action::Wait,
             ),
             (
                 "a candidate behind a member that is away",
-                with(candidate(), |v| {
-                    v.members = vec![member("mysql-3", "a:1-10,one:1-6", 3, false)]
-                }),
+                with(candidate(), |v| v.members = vec![member("mysql-3", "a:1-10,one:1-6", 3, false)]),
                 Action::Wait,
             ),
             (
@@ -470,10 +395,7 @@ mod tests {
                 v.members = vec![member(other, "a:1-10,one:1-5", 4, true)];
             })
         };
-        let actions = [
-            decide(&view("mysql-2", "mysql-3")),
-            decide(&view("mysql-3", "mysql-2")),
-        ];
+        let actions = [decide(&view("mysql-2", "mysql-3")), decide(&view("mysql-3", "mysql-2"))];
         assert_eq!(actions, [Action::Wait, Action::Acquire { term: 4 }]);
     }
 
@@ -483,13 +405,8 @@ mod tests {
         use super::*;
 
         fn views() -> impl Strategy<Value = View> {
-            let session = || {
-                prop_oneof![
-                    Just(None),
-                    Just(Some("ours".to_owned())),
-                    Just(Some("theirs".to_owned()))
-                ]
-            };
+            let session =
+                || prop_oneof![Just(None), Just(Some("ours".to_owned())), Just(Some("theirs".to_owned()))];
             let gtids = || {
                 prop_oneof![Just(""), Just("a:1-10"), Just("a:1-10,one:1-5"), Just("a:1-11")].prop_map(set)
             };
@@ -503,15 +420,7 @@ mod tests {
                     any::<bool>(),
                     any::<bool>(),
                 ),
-                (
-                    gtids(),
-                    gtids(),
-                    0_u64..6,
-                    0_u64..90,
-                    any::<bool>(),
-                    gtids(),
-                    any::<bool>(),
-                ),
+                (gtids(), gtids(), 0_u64..6, 0_u64..90, any::<bool>(), gtids(), any::<bool>()),
             )
                 .prop_map(
                     |((lease, lock, has_leader, writable, receiving, applying, follows), rest)| {
@@ -519,10 +428,7 @@ mod tests {
                         View {
                             me: "mysql-2".into(),
                             lease: lease.filter(|lease| lease == "ours"),
-                            lock: Lock {
-                                session: lock,
-                                leader: has_leader.then(leader),
-                            },
+                            lock: Lock { session: lock, leader: has_leader.then(leader) },
                             database: Database {
                                 executed,
                                 retrieved,

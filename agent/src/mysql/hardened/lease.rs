@@ -43,23 +43,13 @@ impl<H: Host> Lease<H> {
         lock_delay: Duration,
         changed: Rc<Notify>,
     ) -> Self {
-        Self {
-            host,
-            consul,
-            ttl,
-            lock_delay,
-            state: Rc::default(),
-            changed,
-        }
+        Self { host, consul, ttl, lock_delay, state: Rc::default(), changed }
     }
 
     /// The session, while the lease is valid.
     pub(super) fn valid(&self) -> Option<String> {
         let state = self.state.borrow();
-        state
-            .session
-            .clone()
-            .filter(|_| self.host.now() < state.valid_until)
+        state.session.clone().filter(|_| self.host.now() < state.valid_until)
     }
 
     /// Completes when the lease is not valid.
@@ -68,10 +58,7 @@ impl<H: Host> Lease<H> {
             let changed = self.changed.notified();
             let left = {
                 let state = self.state.borrow();
-                state
-                    .session
-                    .as_ref()
-                    .and_then(|_| state.valid_until.checked_sub(self.host.now()))
+                state.session.as_ref().and_then(|_| state.valid_until.checked_sub(self.host.now()))
             };
             match left.filter(|left| !left.is_zero()) {
                 None => return,
@@ -92,9 +79,7 @@ impl<H: Host> Lease<H> {
             let session = self.state.borrow().session.clone();
             let attempt = self.ttl / 3;
             let renewed = match &session {
-                None => within(&self.host, attempt, self.create())
-                    .await
-                    .map(|created| created.map(Some)),
+                None => within(&self.host, attempt, self.create()).await.map(|created| created.map(Some)),
                 Some(id) => within(&self.host, attempt, self.consul.session().renew(id))
                     .await
                     .map(|renewed| renewed.map(|alive| alive.then(|| id.clone()))),
@@ -102,10 +87,8 @@ impl<H: Host> Lease<H> {
             let pause = match renewed {
                 Some(Ok(Some(id))) => {
                     let news = session.as_deref() != Some(&id) || self.valid().is_none();
-                    *self.state.borrow_mut() = State {
-                        session: Some(id),
-                        valid_until: sent + self.ttl * 3 / 4,
-                    };
+                    *self.state.borrow_mut() =
+                        State { session: Some(id), valid_until: sent + self.ttl * 3 / 4 };
                     if news {
                         self.changed.notify_waiters();
                     }

@@ -133,13 +133,7 @@ impl<H: Host> Role<H> {
             _ => None,
         });
         if from != to {
-            let term = self
-                .seen
-                .borrow()
-                .lock
-                .leader
-                .as_ref()
-                .map_or(0, |leader| leader.term);
+            let term = self.seen.borrow().lock.leader.as_ref().map_or(0, |leader| leader.term);
             self.host.journal(Entry::Role {
                 from: from.to_owned(),
                 to: to.to_owned(),
@@ -155,13 +149,7 @@ impl<H: Host> Role<H> {
     async fn watch_lock(&self) {
         let mut index = 0;
         loop {
-            match self
-                .registry
-                .consul()
-                .kv()
-                .get_blocking(Config::PRIMARY_KEY, index, LOCK_WAIT)
-                .await
-            {
+            match self.registry.consul().kv().get_blocking(Config::PRIMARY_KEY, index, LOCK_WAIT).await {
                 Ok(answer) => {
                     index = answer.next_index(index);
                     self.see_lock(answer.value.as_ref());
@@ -234,9 +222,7 @@ impl<H: Host> Role<H> {
             lock: seen.lock.clone(),
             database,
             members,
-            free_for: seen
-                .free_since
-                .map_or(Duration::ZERO, |since| self.host.now().saturating_sub(since)),
+            free_for: seen.free_since.map_or(Duration::ZERO, |since| self.host.now().saturating_sub(since)),
             patience: 2 * self.config.session_ttl + self.config.lock_delay,
         }
     }
@@ -336,11 +322,7 @@ impl<H: Host> Role<H> {
             Action::Wait | Action::Demote { .. } => {}
             Action::Promote { term } => self.promote(*term, database).await?,
             Action::Follow { address } => {
-                let Config {
-                    repl_user,
-                    repl_password,
-                    ..
-                } = &self.config;
+                let Config { repl_user, repl_password, .. } = &self.config;
                 self.database
                     .query(&format!(
                         "STOP SLAVE; CHANGE MASTER TO MASTER_HOST = '{address}', MASTER_PORT = {}, \
@@ -364,10 +346,7 @@ impl<H: Host> Role<H> {
             Action::Acquire { term } => self.acquire(*term, database).await?,
             Action::Reclone { why } => {
                 self.become_role("stuck", why);
-                self.host
-                    .remove(Path::new(Config::DATA_DIRECTORY))
-                    .await
-                    .map_err(say)?;
+                self.host.remove(Path::new(Config::DATA_DIRECTORY)).await.map_err(say)?;
                 self.kill_database();
             }
         }
@@ -378,12 +357,7 @@ impl<H: Host> Role<H> {
         let Some(session) = self.lease.valid() else {
             return Err("no lease to publish under".to_owned());
         };
-        if !self
-            .registry
-            .publish(self.host.hostname(), &session, executed, term)
-            .await
-            .map_err(say)?
-        {
+        if !self.registry.publish(self.host.hostname(), &session, executed, term).await.map_err(say)? {
             return Err("the position cannot be published yet".to_owned());
         }
         *self.published.borrow_mut() = Some((session, term));
@@ -396,12 +370,7 @@ impl<H: Host> Role<H> {
         };
         let index = self.seen.borrow().index;
         let leader = self.leader(term, database);
-        match self
-            .registry
-            .acquire(index, &session, &leader)
-            .await
-            .map_err(say)?
-        {
+        match self.registry.acquire(index, &session, &leader).await.map_err(say)? {
             Ok(()) => self.log(Level::Info, format!("took the lock for term {term}")),
             Err(conflict) => self.log(Level::Debug, conflict),
         }
@@ -410,14 +379,7 @@ impl<H: Host> Role<H> {
 
     async fn promote(&self, term: u64, database: &decide::Database) -> Result<(), String> {
         let fresh = database.executed.is_empty();
-        let Config {
-            database: name,
-            app_user,
-            app_password,
-            repl_user,
-            repl_password,
-            ..
-        } = &self.config;
+        let Config { database: name, app_user, app_password, repl_user, repl_password, .. } = &self.config;
         let statements = if fresh {
             // The lock was taken before the database had a name to commit under.
             self.name_server(term, database).await?;
@@ -545,26 +507,13 @@ impl<H: Host> Role<H> {
             return Ok(());
         }
         let session = self.lease.valid().ok_or("no lease")?;
-        let term = self
-            .seen
-            .borrow()
-            .lock
-            .leader
-            .as_ref()
-            .map_or(0, |leader| leader.term);
+        let term = self.seen.borrow().lock.leader.as_ref().map_or(0, |leader| leader.term);
         let executed = self.look().await.map_err(say)?.executed;
         let content = self.database.backup().await.map_err(say)?;
         let id = format!("snapshot-{term}-{}", executed.len());
         self.snapshots.put(&id, content).await.map_err(say)?;
-        let snapshot = Snapshot {
-            id: id.clone(),
-            executed,
-            term,
-        };
-        self.registry
-            .record_snapshot(&session, index, &snapshot)
-            .await
-            .map_err(say)??;
+        let snapshot = Snapshot { id: id.clone(), executed, term };
+        self.registry.record_snapshot(&session, index, &snapshot).await.map_err(say)??;
         self.log(Level::Info, format!("snapshot {id} is usable"));
         Ok(())
     }
@@ -594,10 +543,7 @@ impl<H: Host> Hooks<H> for Role<H> {
     }
 
     async fn health(&self) -> Result<(), HookError> {
-        let local = self
-            .look()
-            .await
-            .map_err(|error| HookError::Failed(error.to_string()))?;
+        let local = self.look().await.map_err(|error| HookError::Failed(error.to_string()))?;
         let lease = self.lease.valid();
         let ours = lease.is_some() && self.seen.borrow().lock.session == lease;
         match *self.role.borrow() {
@@ -692,10 +638,8 @@ pre-start = {{ timeout = "1day" }}
 }
 
 fn parse_status(rows: &[String]) -> Result<decide::Database, DatabaseError> {
-    let unexpected = || DatabaseError::Unexpected {
-        statement: "status".to_owned(),
-        answer: rows.join(" | "),
-    };
+    let unexpected =
+        || DatabaseError::Unexpected { statement: "status".to_owned(), answer: rows.join(" | ") };
     let (head, status) = rows.split_first().ok_or_else(unexpected)?;
     let mut fields = head.split('\t');
     let mut next = || fields.next().ok_or_else(unexpected);
@@ -715,9 +659,7 @@ fn parse_status(rows: &[String]) -> Result<decide::Database, DatabaseError> {
         executed,
         server,
         writable,
-        source: Some(get("Master_Host"))
-            .filter(|host| !host.is_empty())
-            .map(str::to_owned),
+        source: Some(get("Master_Host")).filter(|host| !host.is_empty()).map(str::to_owned),
         receiving: matches!(receiver, "Yes" | "Connecting"),
         connected: receiver == "Yes",
         applying: get("Slave_SQL_Running") == "Yes",

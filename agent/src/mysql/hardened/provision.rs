@@ -37,10 +37,7 @@ impl<H: Host> Role<H> {
         if self.host.exists(Path::new(READY_FILE)).await {
             return Ok(());
         }
-        self.host
-            .remove(Path::new(Config::DATA_DIRECTORY))
-            .await
-            .map_err(say)?;
+        self.host.remove(Path::new(Config::DATA_DIRECTORY)).await.map_err(say)?;
         within(&self.host, self.config.snapshot_deadline, self.fill())
             .await
             .ok_or_else(|| "no usable snapshot before the deadline".to_owned())
@@ -91,12 +88,7 @@ impl<H: Host> Role<H> {
         }
         let term = lock.leader.map_or(0, |leader| leader.term) + 1;
         let leader = self.leader(term, &decide::Database::default());
-        if let Err(conflict) = self
-            .registry
-            .acquire(index, &session, &leader)
-            .await
-            .map_err(say)?
-        {
+        if let Err(conflict) = self.registry.acquire(index, &session, &leader).await.map_err(say)? {
             self.log(Level::Debug, conflict);
         }
         self.read_lock().await.map_err(say)?;
@@ -112,17 +104,11 @@ impl<H: Host> Role<H> {
             Way::Restore(snapshot) => {
                 self.log(Level::Info, format!("restoring {}", snapshot.id));
                 let content = self.snapshots.get(&snapshot.id).await.map_err(say)?;
-                self.host
-                    .write_file(Path::new(DOWNLOAD), content)
-                    .await
-                    .map_err(say)?;
+                self.host.write_file(Path::new(DOWNLOAD), content).await.map_err(say)?;
                 self.database.restore(Path::new(DOWNLOAD)).await.map_err(say)?;
                 self.host.remove(Path::new(DOWNLOAD)).await.map_err(say)?;
             }
         }
-        self.host
-            .write_file(Path::new(READY_FILE), b"complete\n".to_vec())
-            .await
-            .map_err(say)
+        self.host.write_file(Path::new(READY_FILE), b"complete\n".to_vec()).await.map_err(say)
     }
 }

@@ -43,9 +43,7 @@ pub(super) struct Registry<H: Host> {
 
 impl<H: Host> Registry<H> {
     pub(super) fn new(consul: Consul<H>) -> Self {
-        Self {
-            consul: consul.consistency(Consistency::Consistent),
-        }
+        Self { consul: consul.consistency(Consistency::Consistent) }
     }
 
     pub(super) fn consul(&self) -> &Consul<H> {
@@ -58,13 +56,7 @@ impl<H: Host> Registry<H> {
             return (Lock::default(), 0);
         };
         let leader = serde_json::from_slice(&entry.value).ok();
-        (
-            Lock {
-                session: entry.session.clone(),
-                leader,
-            },
-            entry.modify_index,
-        )
+        (Lock { session: entry.session.clone(), leader }, entry.modify_index)
     }
 
     /// Takes the primary's lock, if it is as it was at `index`. Whether it worked.
@@ -77,34 +69,21 @@ impl<H: Host> Registry<H> {
         let key = Config::PRIMARY_KEY.to_owned();
         let unchanged = match index {
             0 => TxnOp::CheckNotExists { key: key.clone() },
-            index => TxnOp::CheckIndex {
-                key: key.clone(),
-                index,
-            },
+            index => TxnOp::CheckIndex { key: key.clone(), index },
         };
-        let lock = TxnOp::Lock {
-            key,
-            session: session.to_owned(),
-            value: to_json(leader),
-        };
+        let lock = TxnOp::Lock { key, session: session.to_owned(), value: to_json(leader) };
         let outcome = self.consul.txn(&[unchanged, lock]).await?;
         Ok(outcome.map(drop).map_err(|conflict| conflict.to_string()))
     }
 
     /// Writes the value of the primary's lock, which `session` holds already. Whether it does.
     pub(super) async fn rewrite(&self, session: &str, leader: &Leader) -> Result<bool, Error> {
-        self.consul
-            .kv()
-            .acquire(Config::PRIMARY_KEY, session, to_json(leader))
-            .await
+        self.consul.kv().acquire(Config::PRIMARY_KEY, session, to_json(leader)).await
     }
 
     /// Gives the primary's lock up.
     pub(super) async fn release(&self, session: &str, leader: &Leader) -> Result<bool, Error> {
-        self.consul
-            .kv()
-            .release(Config::PRIMARY_KEY, session, to_json(leader))
-            .await
+        self.consul.kv().release(Config::PRIMARY_KEY, session, to_json(leader)).await
     }
 
     /// Publishes a position. Whether it worked: right after the end of a former session it does not.
@@ -115,14 +94,8 @@ impl<H: Host> Registry<H> {
         executed: &GtidSet,
         prepared_for: u64,
     ) -> Result<bool, Error> {
-        let position = Position {
-            executed: executed.clone(),
-            prepared_for,
-        };
-        self.consul
-            .kv()
-            .acquire(&format!("{MEMBERS}{name}"), session, to_json(&position))
-            .await
+        let position = Position { executed: executed.clone(), prepared_for };
+        self.consul.kv().acquire(&format!("{MEMBERS}{name}"), session, to_json(&position)).await
     }
 
     /// All published positions but that of `me`.
@@ -132,16 +105,8 @@ impl<H: Host> Registry<H> {
             .into_iter()
             .filter_map(|entry| {
                 let name = entry.key.strip_prefix(MEMBERS)?;
-                let Position {
-                    executed,
-                    prepared_for,
-                } = serde_json::from_slice(&entry.value).ok()?;
-                Some(Member {
-                    name: name.to_owned(),
-                    live: entry.session.is_some(),
-                    executed,
-                    prepared_for,
-                })
+                let Position { executed, prepared_for } = serde_json::from_slice(&entry.value).ok()?;
+                Some(Member { name: name.to_owned(), live: entry.session.is_some(), executed, prepared_for })
             })
             .filter(|member| member.name != me)
             .collect())
@@ -156,10 +121,7 @@ impl<H: Host> Registry<H> {
     pub(super) async fn snapshot(&self) -> Result<(Option<Snapshot>, u64), Error> {
         let entry = self.consul.kv().get(SNAPSHOT).await?;
         let index = entry.as_ref().map_or(0, |entry| entry.modify_index);
-        Ok((
-            entry.and_then(|entry| serde_json::from_slice(&entry.value).ok()),
-            index,
-        ))
+        Ok((entry.and_then(|entry| serde_json::from_slice(&entry.value).ok()), index))
     }
 
     /// Records a snapshot, if `session` is still the primary's and nobody else recorded one since.
@@ -169,15 +131,8 @@ impl<H: Host> Registry<H> {
         index: u64,
         snapshot: &Snapshot,
     ) -> Result<Result<(), String>, Error> {
-        let fence = TxnOp::CheckSession {
-            key: Config::PRIMARY_KEY.to_owned(),
-            session: session.to_owned(),
-        };
-        let write = TxnOp::Cas {
-            key: SNAPSHOT.to_owned(),
-            index,
-            value: to_json(snapshot),
-        };
+        let fence = TxnOp::CheckSession { key: Config::PRIMARY_KEY.to_owned(), session: session.to_owned() };
+        let write = TxnOp::Cas { key: SNAPSHOT.to_owned(), index, value: to_json(snapshot) };
         let outcome = self.consul.txn(&[fence, write]).await?;
         Ok(outcome.map(drop).map_err(|conflict| conflict.to_string()))
     }

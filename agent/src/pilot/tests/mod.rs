@@ -55,12 +55,7 @@ impl Agent {
         let mut checks = self.0.checks.borrow_mut();
         let (status, line) = if path == "/v1/agent/service/register" {
             let status = json["Check"]["Status"].as_str().unwrap_or("critical").to_owned();
-            let line = format!(
-                "register {} at {}:{} {status}",
-                text("ID"),
-                text("Address"),
-                json["Port"]
-            );
+            let line = format!("register {} at {}:{} {status}", text("ID"), text("Address"), json["Port"]);
             checks.entry(format!("service:{}", text("ID"))).or_insert(status);
             (200, line)
         } else if let Some(id) = path.strip_prefix("/v1/agent/service/deregister/") {
@@ -84,10 +79,8 @@ impl Agent {
     }
 
     async fn health(&self, path: &str) -> Answer {
-        let asked: u64 = path
-            .split_once("index=")
-            .and_then(|(_, rest)| rest.split('&').next()?.parse().ok())
-            .unwrap_or(0);
+        let asked: u64 =
+            path.split_once("index=").and_then(|(_, rest)| rest.split('&').next()?.parse().ok()).unwrap_or(0);
         while asked >= self.0.index.get() {
             self.0.changed.notified().await;
         }
@@ -119,10 +112,7 @@ impl Agent {
 
     fn checks(&self) -> Vec<String> {
         let checks = self.0.checks.borrow();
-        checks
-            .iter()
-            .map(|(id, status)| format!("{id} {status}"))
-            .collect()
+        checks.iter().map(|(id, status)| format!("{id} {status}")).collect()
     }
 }
 

@@ -52,10 +52,7 @@ fn a_main_process_that_ends_takes_the_service_out_and_gives_its_code() {
         assert_eq!(agent.log().last().unwrap(), "21.0 deregister web-h1");
         let journal = host.journal_lines();
         assert_eq!(journal.last().unwrap(), "22.0 postStop succeeded");
-        assert!(
-            !journal.iter().any(|line| line.contains("preStop")),
-            "{journal:?}"
-        );
+        assert!(!journal.iter().any(|line| line.contains("preStop")), "{journal:?}");
     });
 }
 
@@ -73,10 +70,7 @@ fn a_failed_pre_start_is_the_end_and_main_never_starts() {
             };
             assert_eq!(take_off(&host, &config).await.unwrap(), code);
             let journal = host.journal_lines();
-            assert!(
-                !journal.iter().any(|line| line.contains("main process")),
-                "{journal:?}"
-            );
+            assert!(!journal.iter().any(|line| line.contains("main process")), "{journal:?}");
         });
     }
 }
@@ -92,14 +86,8 @@ fn a_signal_stops_a_pre_start_that_hangs() {
             host.send(signal);
             assert_eq!(flight.await.unwrap(), code);
             let journal = host.journal_lines();
-            assert!(
-                journal.contains(&"100.0 pre-start killed by drop".to_owned()),
-                "{journal:?}"
-            );
-            assert!(
-                !journal.iter().any(|line| line.contains("main process")),
-                "{journal:?}"
-            );
+            assert!(journal.contains(&"100.0 pre-start killed by drop".to_owned()), "{journal:?}");
+            assert!(!journal.iter().any(|line| line.contains("main process")), "{journal:?}");
             assert!(host.running().is_empty());
         });
     }
@@ -109,14 +97,7 @@ fn a_signal_stops_a_pre_start_that_hangs() {
 fn a_main_process_that_ignores_sigterm_is_killed_after_its_time() {
     fly(|host| async move {
         machine(&host, CONFIG);
-        host.program(
-            "main",
-            Script {
-                lasts: None,
-                code: 0,
-                on_term: None,
-            },
-        );
+        host.program("main", Script { lasts: None, code: 0, on_term: None });
         let flight = take_off(&host, CONFIG);
         host.sleep(s(15)).await;
         host.send(Signal::Term);

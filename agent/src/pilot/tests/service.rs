@@ -5,13 +5,9 @@ use crate::consul::ServiceInstance;
 
 #[test]
 fn a_failed_check_is_reported_at_once_or_left_to_the_ttl() {
-    for (report, expected) in [
-        (
-            true,
-            vec!["22.0 critical service:web-h1", "32.0 critical service:web-h1"],
-        ),
-        (false, vec![]),
-    ] {
+    for (report, expected) in
+        [(true, vec!["22.0 critical service:web-h1", "32.0 critical service:web-h1"]), (false, vec![])]
+    {
         fly(|host| async move {
             let config = CONFIG.replace("port = 80", &format!("port = 80\nreport-failure = {report}"));
             let agent = machine(&host, &config);
@@ -23,11 +19,8 @@ fn a_failed_check_is_reported_at_once_or_left_to_the_ttl() {
             host.program("health", Script::ends(s(1), 0));
             host.sleep(s(10)).await;
             assert_eq!(agent.checks(), ["service:web-h1 passing"]);
-            let health: Vec<String> = host
-                .journal_lines()
-                .into_iter()
-                .filter(|line| line.contains("health"))
-                .collect();
+            let health: Vec<String> =
+                host.journal_lines().into_iter().filter(|line| line.contains("health")).collect();
             assert_eq!(
                 health,
                 [
@@ -52,17 +45,8 @@ fn a_check_that_never_passed_registers_nothing_and_one_that_hangs_is_killed() {
         host.sleep(s(30)).await;
         assert!(agent.log().is_empty());
         let journal = host.journal_lines();
-        assert!(
-            journal.contains(&"16.0 health failed: killed after 5s".to_owned()),
-            "{journal:?}"
-        );
-        assert_eq!(
-            journal
-                .iter()
-                .filter(|line| line.contains("health killed by drop"))
-                .count(),
-            2
-        );
+        assert!(journal.contains(&"16.0 health failed: killed after 5s".to_owned()), "{journal:?}");
+        assert_eq!(journal.iter().filter(|line| line.contains("health killed by drop")).count(), 2);
         flight.abort();
     });
 }
@@ -92,11 +76,7 @@ fn a_consul_that_forgot_the_service_is_told_again() {
 fn a_check_left_critical_by_an_earlier_life_is_passed() {
     fly(|host| async move {
         let agent = machine(&host, CONFIG);
-        agent
-            .0
-            .checks
-            .borrow_mut()
-            .insert("service:web-h1".into(), "critical".into());
+        agent.0.checks.borrow_mut().insert("service:web-h1".into(), "critical".into());
         let flight = take_off(&host, CONFIG);
         host.sleep(s(15)).await;
         assert_eq!(agent.checks(), ["service:web-h1 passing"]);
@@ -127,14 +107,9 @@ fn sighup_with_a_new_name_moves_the_registration_and_leaves_main_alone() {
         host.send(Signal::Hup);
         host.sleep(s(10)).await;
         let journal = host.journal_lines();
-        assert!(
-            journal.iter().any(|line| line.contains("did you mean `port`?")),
-            "{journal:?}"
-        );
+        assert!(journal.iter().any(|line| line.contains("did you mean `port`?")), "{journal:?}");
         assert_eq!(agent.checks(), ["service:shop-h1 passing"]);
-        let started = journal
-            .iter()
-            .filter(|line| line.contains("main process started"));
+        let started = journal.iter().filter(|line| line.contains("main process started"));
         assert_eq!(started.count(), 1);
         flight.abort();
     });
@@ -192,10 +167,7 @@ fn a_role_changes_and_withdraws_what_is_advertised() {
         let agent = machine(&host, CONFIG);
         let config = Config::parse(CONFIG, std::path::Path::new("pilot.toml")).unwrap();
         let advertisement = Advertisement::new(Some("web"));
-        let role = Role {
-            host: host.clone(),
-            advertisement: advertisement.clone(),
-        };
+        let role = Role { host: host.clone(), advertisement: advertisement.clone() };
         let pilot = Pilot::new(host.clone(), config, role).with_advertisement(advertisement);
         let flight = tokio::task::spawn_local(pilot.run());
         host.sleep(s(60)).await;
@@ -253,10 +225,7 @@ fn a_check_that_began_before_the_name_changed_does_not_register_the_new_one() {
         host.sleep(s(19)).await;
         assert_eq!(
             agent.log(),
-            [
-                "18.0 register web-primary-h1 at 10.0.0.1:80 passing",
-                "18.0 passing service:web-primary-h1",
-            ]
+            ["18.0 register web-primary-h1 at 10.0.0.1:80 passing", "18.0 passing service:web-primary-h1",]
         );
         flight.abort();
     });

@@ -56,10 +56,7 @@ fn a_level_is_handled_at_once_and_until_it_works() {
         host.program("follow", Script::ends(s(1), 0));
         host.sleep(s(20)).await;
         let handled = changes(&host);
-        assert_eq!(
-            handled.last().unwrap().split_once(' ').unwrap().1,
-            "onChange db succeeded"
-        );
+        assert_eq!(handled.last().unwrap().split_once(' ').unwrap().1, "onChange db succeeded");
         host.sleep(s(20)).await;
         assert_eq!(changes(&host), handled, "what was handled is left alone");
         agent.set_instances(&[1]);
@@ -95,23 +92,12 @@ fn a_reload_forgets_neither_what_a_watch_has_seen_nor_what_pre_start_was_told() 
         host.file("pilot.toml", &config.replace("[\"main\"]", "[\"other-main\"]"));
         host.send(Signal::Hup);
         host.sleep(s(20)).await;
-        assert!(
-            host.running().contains(&"other-main".to_owned()),
-            "{:?}",
-            host.running()
-        );
-        assert_eq!(
-            changes(&host).first().unwrap(),
-            "27.0 db changed: db-1 10.0.0.1:3306"
-        );
+        assert!(host.running().contains(&"other-main".to_owned()), "{:?}", host.running());
+        assert_eq!(changes(&host).first().unwrap(), "27.0 db changed: db-1 10.0.0.1:3306");
         let before = changes(&host);
         host.send(Signal::Hup);
         host.sleep(s(20)).await;
-        assert_eq!(
-            changes(&host),
-            before,
-            "what was seen is no change after a reload"
-        );
+        assert_eq!(changes(&host), before, "what was seen is no change after a reload");
         flight.abort();
     });
 }

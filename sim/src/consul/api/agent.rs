@@ -155,12 +155,8 @@ fn member(consul: &Consul) -> Member<'_> {
 }
 
 pub(super) fn services(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let services: BTreeMap<_, _> = consul
-        .agent
-        .services()
-        .iter()
-        .map(|(id, service)| (id, Shown::new(service)))
-        .collect();
+    let services: BTreeMap<_, _> =
+        consul.agent.services().iter().map(|(id, service)| (id, Shown::new(service))).collect();
     Ok(call.json(&services))
 }
 
@@ -207,9 +203,7 @@ pub(super) fn check_fail(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome
 
 fn report(consul: &mut Consul, call: &Call<'_>, status: &str) -> Result<Outcome, Failure> {
     let note = call.params.get("note").unwrap_or_default();
-    consul
-        .agent_update_check(call.rest, status, note)
-        .map_err(Failure::internal)?;
+    consul.agent_update_check(call.rest, status, note).map_err(Failure::internal)?;
     Ok(call.done())
 }
 
@@ -219,9 +213,7 @@ pub(super) fn check_update(consul: &mut Consul, call: &Call<'_>) -> Result<Outco
     if ![PASSING, WARNING, CRITICAL].contains(&status.as_str()) {
         return Err(Failure::bad(format!("Invalid check status: '{status}'")));
     }
-    consul
-        .agent_update_check(call.rest, &status, &output)
-        .map_err(Failure::internal)?;
+    consul.agent_update_check(call.rest, &status, &output).map_err(Failure::internal)?;
     Ok(call.done())
 }
 
@@ -244,11 +236,7 @@ impl ServiceRead {
     }
 
     pub(super) fn seen(&self, consul: &Consul) -> Seen {
-        Seen {
-            index: 0,
-            written: 0,
-            hash: consul.agent.services().get(&self.id).map(content_hash),
-        }
+        Seen { index: 0, written: 0, hash: consul.agent.services().get(&self.id).map(content_hash) }
     }
 
     pub(super) fn answer(&self, consul: &Consul, form: &Form) -> Response<Bytes> {

@@ -42,12 +42,7 @@ struct ServiceDefinition {
 }
 
 pub(super) fn service(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let ServiceDefinition {
-        mut service,
-        weights,
-        check,
-        mut checks,
-    } = decode::parse(call.body)
+    let ServiceDefinition { mut service, weights, check, mut checks } = decode::parse(call.body)
         .and_then(|body| service_definition(&body))
         .map_err(|why| Failure::bad(format!("Request decode failed: {why}")))?;
     consul.config.node.clone_into(&mut service.node);
@@ -71,15 +66,11 @@ pub(super) fn service(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, F
         checks.insert(0, check);
     }
     for check in &checks {
-        check
-            .validate()
-            .map_err(|why| Failure::bad(format!("Invalid check: {why}")))?;
+        check.validate().map_err(|why| Failure::bad(format!("Invalid check: {why}")))?;
     }
     for check in &checks {
         if !valid_status(&check.request.status) {
-            return Err(Failure::bad(
-                "Status for checks must 'passing', 'warning', 'critical'",
-            ));
+            return Err(Failure::bad("Status for checks must 'passing', 'warning', 'critical'"));
         }
         check.refuse()?;
     }
@@ -118,19 +109,14 @@ pub(super) fn check(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fai
     if !valid_status(&check.request.status) {
         return Err(Failure::bad("Bad check status"));
     }
-    check
-        .validate()
-        .map_err(|why| Failure::bad(format!("Invalid check: {why}")))?;
+    check.validate().map_err(|why| Failure::bad(format!("Invalid check: {why}")))?;
     check.refuse()?;
     let mut request = check.into_request();
     if request.id.is_empty() {
         request.id.clone_from(&request.name);
     }
     if !request.service_id.is_empty() && !consul.agent.services().contains_key(&request.service_id) {
-        return Err(Failure::internal(format!(
-            "ServiceID {:?} does not exist",
-            request.service_id
-        )));
+        return Err(Failure::internal(format!("ServiceID {:?} does not exist", request.service_id)));
     }
     consul.agent_put_check(request);
     Ok(call.done())
@@ -165,10 +151,7 @@ impl Definition {
     }
 
     fn into_request(self) -> CheckRequest {
-        CheckRequest {
-            ttl: positive(self.ttl_nanos),
-            ..self.request
-        }
+        CheckRequest { ttl: positive(self.ttl_nanos), ..self.request }
     }
 }
 
@@ -253,10 +236,7 @@ fn service_definition(value: &Value) -> decode::Result<ServiceDefinition> {
             tagged_addresses: BTreeMap::new(),
             meta: None,
             port: 0,
-            weights: Weights {
-                passing: 1,
-                warning: 1,
-            },
+            weights: Weights { passing: 1, warning: 1 },
             enable_tag_override: false,
             create_index: 0,
             modify_index: 0,
@@ -310,10 +290,7 @@ fn addresses(value: &Value) -> decode::Result<BTreeMap<String, ServiceAddress>> 
     };
     map.iter()
         .map(|(tag, value)| {
-            let mut address = ServiceAddress {
-                address: String::new(),
-                port: 0,
-            };
+            let mut address = ServiceAddress { address: String::new(), port: 0 };
             for (field, name, value) in decode::fields(value, "structs.ServiceAddress")? {
                 match field.as_str() {
                     "address" => {
@@ -329,10 +306,7 @@ fn addresses(value: &Value) -> decode::Result<BTreeMap<String, ServiceAddress>> 
 }
 
 fn weights(value: &Value) -> decode::Result<Weights> {
-    let mut weights = Weights {
-        passing: 0,
-        warning: 0,
-    };
+    let mut weights = Weights { passing: 0, warning: 0 };
     for (field, name, value) in decode::fields(value, "structs.Weights")? {
         match field.as_str() {
             "passing" => weights.passing = decode::integer(value, "Weights.Weights.Passing")?,
@@ -365,10 +339,7 @@ fn meta_pair(key: &str, value: &str) -> Result<(), String> {
     if key.is_empty() {
         return failed("Key cannot be blank");
     }
-    if !key
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    {
+    if !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
         return failed("Key contains invalid characters");
     }
     if key.len() > 128 {
@@ -390,9 +361,6 @@ fn add_default_addresses(service: &mut Service) {
         service
             .tagged_addresses
             .entry(format!("{side}_{family}"))
-            .or_insert_with(|| ServiceAddress {
-                address: service.address.clone(),
-                port: service.port,
-            });
+            .or_insert_with(|| ServiceAddress { address: service.address.clone(), port: service.port });
     }
 }

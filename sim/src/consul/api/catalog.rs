@@ -64,8 +64,7 @@ pub(super) fn named(call: &Call<'_>, missing: &str) -> Result<String, Failure> {
 
 /// Whether an instance has all these tags, whatever their case.
 pub(super) fn tagged(service: &Service, tags: &[String]) -> bool {
-    tags.iter()
-        .all(|wanted| service.tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted)))
+    tags.iter().all(|wanted| service.tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted)))
 }
 
 impl Read {
@@ -73,23 +72,15 @@ impl Read {
         let (index, written) = match self {
             Self::Nodes => (catalog.nodes_index(), catalog.nodes_index()),
             Self::Services => (catalog.services_index(), catalog.services_index()),
-            Self::Service { name, .. } => (
-                catalog.index_of_service(name, false),
-                catalog.instances_written(name),
-            ),
+            Self::Service { name, .. } => {
+                (catalog.index_of_service(name, false), catalog.instances_written(name))
+            }
             Self::Node(name) => match catalog.node(name) {
-                Some(_) => (
-                    catalog.nodes_index().max(catalog.services_index()),
-                    catalog.node_written(name),
-                ),
+                Some(_) => (catalog.nodes_index().max(catalog.services_index()), catalog.node_written(name)),
                 None => (0, catalog.node_written(name)),
             },
         };
-        Seen {
-            index,
-            written,
-            hash: None,
-        }
+        Seen { index, written, hash: None }
     }
 
     pub(super) fn answer(&self, catalog: &Catalog, form: &Form) -> Response<Bytes> {

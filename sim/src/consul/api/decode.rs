@@ -18,14 +18,10 @@ pub(super) fn parse(body: &[u8]) -> Result<Value> {
     match values.next() {
         Some(Ok(value)) => Ok(value),
         Some(Err(why)) if !why.is_eof() => {
-            let line = body
-                .split(|byte| *byte == b'\n')
-                .nth(why.line().saturating_sub(1));
+            let line = body.split(|byte| *byte == b'\n').nth(why.line().saturating_sub(1));
             let found = line.and_then(|line| line.get(why.column().saturating_sub(1)));
             let found = found.map_or(' ', |byte| char::from(*byte));
-            Err(format!(
-                "invalid character '{found}' looking for beginning of value"
-            ))
+            Err(format!("invalid character '{found}' looking for beginning of value"))
         }
         _ => Err("unexpected EOF".to_owned()),
     }
@@ -36,17 +32,12 @@ pub(super) fn fields<'a>(value: &'a Value, go_type: &str) -> Result<Vec<(String,
     match value {
         Value::Object(map) => Ok(entries(map)),
         Value::Null => Ok(Vec::new()),
-        other => Err(format!(
-            "json: cannot unmarshal {} into Go value of type {go_type}",
-            kind(other)
-        )),
+        other => Err(format!("json: cannot unmarshal {} into Go value of type {go_type}", kind(other))),
     }
 }
 
 fn entries(map: &Map<String, Value>) -> Vec<(String, &str, &Value)> {
-    map.iter()
-        .map(|(name, value)| (name.to_ascii_lowercase(), name.as_str(), value))
-        .collect()
+    map.iter().map(|(name, value)| (name.to_ascii_lowercase(), name.as_str(), value)).collect()
 }
 
 /// A field nobody knows.
@@ -104,11 +95,7 @@ pub(super) fn texts(value: &Value, field: &str) -> Result<Option<Vec<String>>> {
 pub(super) fn texts_as(value: &Value, field: &str, go_type: &str) -> Result<Option<Vec<String>>> {
     match value {
         Value::Null => Ok(None),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| text(item, field))
-            .collect::<Result<_>>()
-            .map(Some),
+        Value::Array(items) => items.iter().map(|item| text(item, field)).collect::<Result<_>>().map(Some),
         other => mismatch(other, field, go_type),
     }
 }
@@ -136,10 +123,7 @@ pub(super) fn nanos(value: &Value) -> Result<i64> {
 }
 
 pub(super) fn mismatch<T>(value: &Value, field: &str, go_type: &str) -> Result<T> {
-    Err(format!(
-        "json: cannot unmarshal {} into Go struct field {field} of type {go_type}",
-        kind(value)
-    ))
+    Err(format!("json: cannot unmarshal {} into Go struct field {field} of type {go_type}", kind(value)))
 }
 
 fn kind(value: &Value) -> &'static str {

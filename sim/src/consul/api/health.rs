@@ -49,11 +49,7 @@ pub(super) fn service(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failur
         Some(_) => return Err(Failure::bad("Invalid value for ?passing")),
     };
     let tags = call.params.all("tag").map(str::to_owned).collect();
-    Ok(Outcome::Read(super::Read::Health(Read::Service {
-        name,
-        tags,
-        passing,
-    })))
+    Ok(Outcome::Read(super::Read::Health(Read::Service { name, tags, passing })))
 }
 
 pub(super) fn checks(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
@@ -80,11 +76,7 @@ impl Read {
             Self::Checks(name) => (catalog.checks_index(), catalog.checks_written(name)),
             Self::Node(_) | Self::State(_) => (catalog.checks_index(), catalog.checks_index()),
         };
-        Seen {
-            index,
-            written,
-            hash: None,
-        }
+        Seen { index, written, hash: None }
     }
 
     pub(super) fn answer(&self, catalog: &Catalog, form: &Form) -> Response<Bytes> {
@@ -98,11 +90,7 @@ impl Read {
                     let checks: Vec<_> = of_node.chain(own).map(|check| &**check).collect();
                     let shown = !passing || checks.iter().all(|check| check.status == PASSING);
                     let node = catalog.node(&service.node).filter(|_| shown)?;
-                    Some(Instance {
-                        node: ShownNode::new(node),
-                        service: ShownService::new(service),
-                        checks,
-                    })
+                    Some(Instance { node: ShownNode::new(node), service: ShownService::new(service), checks })
                 })
                 .collect();
             return reply::json(StatusCode::OK, &instances, form.pretty);

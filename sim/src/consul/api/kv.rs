@@ -63,20 +63,12 @@ fn get(call: &Call<'_>) -> Result<Outcome, Failure> {
         let separator = params.get("separator").filter(|separator| !separator.is_empty());
         Read::Keys {
             prefix: call.rest.to_owned(),
-            separator: separator
-                .or(params.get("seperator"))
-                .unwrap_or_default()
-                .to_owned(),
+            separator: separator.or(params.get("seperator")).unwrap_or_default().to_owned(),
         }
     } else if params.has("recurse") {
-        Read::Tree {
-            prefix: call.rest.to_owned(),
-        }
+        Read::Tree { prefix: call.rest.to_owned() }
     } else {
-        Read::Entry {
-            key: key(call)?.to_owned(),
-            raw: params.has("raw"),
-        }
+        Read::Entry { key: key(call)?.to_owned(), raw: params.has("raw") }
     };
     Ok(Outcome::Read(super::Read::Kv(read)))
 }
@@ -88,22 +80,12 @@ fn put(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let flags = params.number("flags")?.unwrap_or(0);
     let cas = params.number("cas")?;
     check_size(call.body, "kv_max_value_size")?;
-    let write = Write {
-        key: key.into(),
-        value: call.body.clone(),
-        flags,
-    };
+    let write = Write { key: key.into(), value: call.body.clone(), flags };
     let index = consul.next_index();
     let applied = if let Some(session) = params.get("acquire") {
-        consul
-            .kv_lock(index, write, session)
-            .map_err(Failure::internal)?
-            .is_ok()
+        consul.kv_lock(index, write, session).map_err(Failure::internal)?.is_ok()
     } else if let Some(session) = params.get("release") {
-        consul
-            .kv_unlock(index, write, session)
-            .map_err(Failure::internal)?
-            .is_some()
+        consul.kv_unlock(index, write, session).map_err(Failure::internal)?.is_some()
     } else if let Some(cas) = cas {
         consul.kv_set_cas(index, write, cas).is_some()
     } else {
@@ -175,10 +157,7 @@ pub(super) struct Shown<'a> {
 impl<'a> Shown<'a> {
     /// The whole entry.
     pub(super) fn new(entry: &'a Entry) -> Self {
-        Self {
-            value: &entry.value,
-            ..Self::without_value(entry)
-        }
+        Self { value: &entry.value, ..Self::without_value(entry) }
     }
 
     /// The entry as a transaction shows what it wrote.
@@ -217,19 +196,14 @@ impl Read {
     pub(super) fn seen(&self, consul: &Consul) -> Seen {
         let kv = &consul.kv;
         let (index, written) = match self {
-            Self::Entry { key, .. } => (
-                kv.get(key).map_or(kv.index(), |entry| entry.modify_index),
-                kv.written_at(key),
-            ),
+            Self::Entry { key, .. } => {
+                (kv.get(key).map_or(kv.index(), |entry| entry.modify_index), kv.written_at(key))
+            }
             Self::Tree { prefix } | Self::Keys { prefix, .. } => {
                 (kv.index_under(prefix), kv.written_under(prefix))
             }
         };
-        Seen {
-            index,
-            written,
-            hash: None,
-        }
+        Seen { index, written, hash: None }
     }
 
     pub(super) fn answer(&self, consul: &Consul, form: &Form) -> Response<Bytes> {
@@ -247,11 +221,8 @@ impl Read {
                 reply::json(StatusCode::OK, &entries, form.pretty)
             }
             Self::Keys { prefix, separator } => {
-                let mut keys: Vec<&str> = consul
-                    .kv
-                    .under(prefix)
-                    .map(|entry| up_to(&entry.key, prefix, separator))
-                    .collect();
+                let mut keys: Vec<&str> =
+                    consul.kv.under(prefix).map(|entry| up_to(&entry.key, prefix, separator)).collect();
                 keys.dedup();
                 if keys.is_empty() && !prefix.is_empty() {
                     return reply::empty(StatusCode::NOT_FOUND);
@@ -276,14 +247,8 @@ fn raw_value(entry: &Entry) -> Response<Bytes> {
     let mut response = reply::empty(StatusCode::OK);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    headers.insert(
-        HeaderName::from_static("x-content-type-options"),
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        HeaderName::from_static("content-security-policy"),
-        HeaderValue::from_static("sandbox"),
-    );
+    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    headers.insert(HeaderName::from_static("content-security-policy"), HeaderValue::from_static("sandbox"));
     *response.body_mut() = entry.value.clone();
     response
 }

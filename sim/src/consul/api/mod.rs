@@ -107,9 +107,7 @@ const PUT: &str = "OPTIONS,PUT";
 /// The endpoint of a path after `/v1/`, the methods it takes, and the rest of the path.
 fn route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
     let (group, tail) = path.split_once('/').unwrap_or((path, ""));
-    let (name, rest) = tail
-        .split_once('/')
-        .map_or((tail, None), |(name, rest)| (name, Some(rest)));
+    let (name, rest) = tail.split_once('/').map_or((tail, None), |(name, rest)| (name, Some(rest)));
     let (endpoint, methods): (Endpoint, _) = match (group, name, rest) {
         ("kv", _, _) if path.len() > 2 => return Some((kv::endpoint, "OPTIONS,GET,PUT,DELETE", tail)),
         ("txn", "", None) if path == "txn" => (txn::endpoint, PUT),
@@ -126,11 +124,7 @@ fn route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
         ("agent", "service", Some("register")) => (agent_register::service, PUT),
         ("agent", "check", Some("register")) => (agent_register::check, PUT),
         ("agent", "service", Some(rest)) if rest.starts_with("deregister/") => {
-            return Some((
-                agent::service_deregister,
-                PUT,
-                rest.trim_start_matches("deregister/"),
-            ));
+            return Some((agent::service_deregister, PUT, rest.trim_start_matches("deregister/")));
         }
         ("agent", "service", Some(_)) => (agent::service, GET),
         ("agent", "check", Some(rest)) => {
@@ -199,13 +193,7 @@ pub(super) fn answer(consul: &mut Consul, reader: IpAddr, request: &Request<Byte
     }
     let params = Params::parse(uri.query().unwrap_or_default());
     let outcome = Form::parse(&params, &consul.config.datacenter).and_then(|form| {
-        let call = Call {
-            method,
-            rest,
-            params,
-            form,
-            body: request.body(),
-        };
+        let call = Call { method, rest, params, form, body: request.body() };
         Ok((endpoint(consul, &call)?, call.form))
     });
     match outcome {

@@ -9,11 +9,7 @@ use super::reply::Failure;
 use crate::consul::duration;
 
 /// What Go's encoder leaves as it is.
-const KEPT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The parameters, in the order they were sent.
 #[derive(Debug, Default)]
@@ -44,10 +40,7 @@ impl<'a> Params<'a> {
 
     /// Its values.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value.as_ref())
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
 
     /// Its value as a number, as Go reads one.
@@ -62,9 +55,7 @@ impl<'a> Params<'a> {
         } else {
             "value out of range"
         };
-        Err(Failure::internal(format!(
-            "strconv.ParseUint: parsing {value:?}: {why}"
-        )))
+        Err(Failure::internal(format!("strconv.ParseUint: parsing {value:?}: {why}")))
     }
 
     /// # Errors
@@ -75,10 +66,8 @@ impl<'a> Params<'a> {
         }
         let mut pairs: Vec<_> = self.0.iter().collect();
         pairs.sort_by(|one, other| one.0.cmp(&other.0));
-        let encoded: Vec<_> = pairs
-            .iter()
-            .map(|(name, value)| format!("{}={}", escape(name), escape(value)))
-            .collect();
+        let encoded: Vec<_> =
+            pairs.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
         Err(Failure::bad(format!("Conflicting flags: {}", encoded.join("&"))))
     }
 }
@@ -125,10 +114,7 @@ impl Form {
                 "Bad request: Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature",
             ));
         }
-        if params
-            .get("dc")
-            .is_some_and(|wanted| !wanted.is_empty() && wanted != datacenter)
-        {
+        if params.get("dc").is_some_and(|wanted| !wanted.is_empty() && wanted != datacenter) {
             return Err(Failure::internal("No path to datacenter"));
         }
         Ok(Self {

@@ -27,10 +27,7 @@ pub(in crate::consul) struct Failure {
 
 impl Failure {
     pub(in crate::consul) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self {
-            status,
-            text: text.into(),
-        }
+        Self { status, text: text.into() }
     }
 
     /// The client's mistake.
@@ -52,9 +49,7 @@ impl Failure {
 pub(in crate::consul) fn empty(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     response
 }
 
@@ -82,10 +77,7 @@ pub(in crate::consul) fn json<T: Serialize + ?Sized>(
         body.push(b'\n');
         written
     } else {
-        value.serialize(&mut serde_json::Serializer::with_formatter(
-            &mut body,
-            Go(CompactFormatter),
-        ))
+        value.serialize(&mut serde_json::Serializer::with_formatter(&mut body, Go(CompactFormatter)))
     };
     debug_assert!(written.is_ok());
     *response.body_mut() = body.into();
@@ -112,9 +104,7 @@ pub(super) fn moved(location: &str, with_body: bool) -> Response<Bytes> {
         Err(_) => return bare(StatusCode::BAD_REQUEST),
     };
     if with_body {
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         let escaped = location.replace('&', "&amp;").replace('"', "&#34;");
         *response.body_mut() = format!("<a href=\"{escaped}\">Moved Permanently</a>.\n\n").into();
     }
@@ -123,22 +113,15 @@ pub(super) fn moved(location: &str, with_body: bool) -> Response<Bytes> {
 
 /// The answer to a method an endpoint does not take.
 pub(super) fn not_allowed(method: &str, allow: &'static str) -> Response<Bytes> {
-    let mut response = text(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("method {method} not allowed"),
-    );
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allow));
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("method {method} not allowed"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
 
 /// The answer to a client that asks which methods an endpoint takes.
 pub(super) fn options(allow: &'static str) -> Response<Bytes> {
     let mut response = empty(StatusCode::OK);
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allow));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
 

@@ -101,10 +101,7 @@ fn service_checks(value: &Value) -> decode::Result<Option<Vec<ServiceCheck>>> {
         Value::Array(items) => items
             .iter()
             .map(|item| {
-                let mut check = ServiceCheck {
-                    id: String::new(),
-                    namespace: String::new(),
-                };
+                let mut check = ServiceCheck { id: String::new(), namespace: String::new() };
                 for (name, _, value) in decode::fields(item, "structs.ServiceCheck")? {
                     match name.as_str() {
                         "id" => check.id = decode::text(value, "ServiceCheck.ServiceChecks.ID")?,
@@ -126,10 +123,7 @@ pub(super) fn renew(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fai
     let id = id(call)?;
     match consul.session_renew(id).map_err(Failure::internal)? {
         Some(session) => Ok(call.json(&[session])),
-        None => Err(Failure::new(
-            StatusCode::NOT_FOUND,
-            format!("Session id '{id}' not found"),
-        )),
+        None => Err(Failure::new(StatusCode::NOT_FOUND, format!("Session id '{id}' not found"))),
     }
 }
 
@@ -172,22 +166,16 @@ impl Read {
             },
             Self::All | Self::Node(_) => index,
         };
-        Seen {
-            index,
-            written,
-            hash: None,
-        }
+        Seen { index, written, hash: None }
     }
 
     pub(super) fn answer(&self, consul: &Consul, form: &Form) -> Response<Bytes> {
         let sessions: Vec<_> = match self {
             Self::One(id) => consul.sessions.find(id).ok().flatten().into_iter().collect(),
             Self::All => consul.sessions.iter().collect(),
-            Self::Node(node) => consul
-                .sessions
-                .iter()
-                .filter(|session| session.node.eq_ignore_ascii_case(node))
-                .collect(),
+            Self::Node(node) => {
+                consul.sessions.iter().filter(|session| session.node.eq_ignore_ascii_case(node)).collect()
+            }
         };
         reply::json(StatusCode::OK, &sessions, form.pretty)
     }

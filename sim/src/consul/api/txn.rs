@@ -53,21 +53,14 @@ pub(super) fn endpoint(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, 
     if operations.len() > OPERATIONS_MAX {
         return Err(Failure::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!(
-                "Transaction contains too many operations ({} > {OPERATIONS_MAX})",
-                operations.len()
-            ),
+            format!("Transaction contains too many operations ({} > {OPERATIONS_MAX})", operations.len()),
         ));
     }
     let read_only = !operations.iter().any(Operation::writes);
     let outcome = consul.transact(&operations, read_only);
     let (status, results, errors) = match &outcome {
         Ok(done) => (StatusCode::OK, Some(done.iter().map(shown).collect()), None),
-        Err(refusals) => (
-            StatusCode::CONFLICT,
-            None,
-            Some(refusals.iter().map(error).collect()),
-        ),
+        Err(refusals) => (StatusCode::CONFLICT, None, Some(refusals.iter().map(error).collect())),
     };
     let answer = Answer {
         results,
@@ -98,10 +91,7 @@ fn shown(done: &Done) -> OneResult<'_> {
 }
 
 fn error(refusal: &Refusal) -> Error {
-    Error {
-        op_index: refusal.operation,
-        what: refusal.why.clone(),
-    }
+    Error { op_index: refusal.operation, what: refusal.why.clone() }
 }
 
 fn operations(body: &Value) -> decode::Result<Vec<Operation>> {

@@ -18,9 +18,7 @@ fn a_lagging_reader_is_shown_the_catalog_of_its_delay_ago() {
     world.at(1.0);
     world.ask("PUT /v1/agent/check/warn/service:w1");
     world.at(2.0);
-    world
-        .consul
-        .set_catalog_lag(world.now, FAR, Some(Duration::from_secs(3)));
+    world.consul.set_catalog_lag(world.now, FAR, Some(Duration::from_secs(3)));
     // What it saw when the lag began it still sees, though it is less than three seconds old.
     assert_eq!(statuses(&mut world, FAR), "warning");
     let (index, mut watch) = world.watch(FAR, "/v1/health/service/web");
@@ -48,9 +46,7 @@ fn a_lagging_reader_is_shown_the_catalog_of_its_delay_ago() {
 fn a_lag_touches_one_reader_and_nothing_but_the_catalog_and_ends_at_once() {
     let mut world = World::new();
     world.ask(WEB);
-    world
-        .consul
-        .set_catalog_lag(world.now, FAR, Some(Duration::from_secs(100)));
+    world.consul.set_catalog_lag(world.now, FAR, Some(Duration::from_secs(100)));
     let (_, mut watch) = world.watch(FAR, "/v1/health/service/web");
     world.at(1.0);
     world.ask("PUT /v1/agent/service/deregister/w1");

@@ -26,10 +26,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let config = ConsulConfig::new("consul-1", NEAR);
-        Self {
-            consul: Consul::new(config, Seed(7).stream("consul", "consul-1")),
-            now: Duration::ZERO,
-        }
+        Self { consul: Consul::new(config, Seed(7).stream("consul", "consul-1")), now: Duration::ZERO }
     }
 
     fn send(&mut self, reader: IpAddr, line: &str) -> Reply {
@@ -84,9 +81,7 @@ impl World {
     }
 
     fn wakes(&mut self, blocked: &mut Blocked) -> Option<u64> {
-        self.consul
-            .poll(self.now, blocked)
-            .map(|response| index_of(&response))
+        self.consul.poll(self.now, blocked).map(|response| index_of(&response))
     }
 
     fn at(&mut self, seconds: f64) {
@@ -95,11 +90,7 @@ impl World {
     }
 
     fn events(&mut self) -> Vec<(f64, String)> {
-        self.consul
-            .drain_events()
-            .into_iter()
-            .map(|(at, event)| (at.as_secs_f64(), brief(&event)))
-            .collect()
+        self.consul.drain_events().into_iter().map(|(at, event)| (at.as_secs_f64(), brief(&event))).collect()
     }
 }
 
@@ -120,9 +111,7 @@ fn brief(event: &ConsulEvent) -> String {
         ConsulEvent::SessionRenewed { .. } => "renewed".to_owned(),
         ConsulEvent::SessionInvalidated { why, .. } => format!("invalidated: {why}"),
         ConsulEvent::LockAcquired { key, value, .. } => format!("locked {key}={value}"),
-        ConsulEvent::LockReleased {
-            key, delay_until_us, ..
-        } => {
+        ConsulEvent::LockReleased { key, delay_until_us, .. } => {
             format!("unlocked {key} until {}", delay_until_us / 1_000_000)
         }
         ConsulEvent::LockRefused { key, why, .. } => format!("refused {key}: {why}"),
@@ -144,10 +133,7 @@ fn a_session_ends_twice_its_ttl_after_it_was_last_renewed() {
             world.at(*at);
             assert_eq!(world.ask(&format!("PUT /v1/session/renew/{id}")).0, 200);
         }
-        assert_eq!(
-            world.consul.next_deadline(),
-            Some(Duration::from_secs_f64(ends_at))
-        );
+        assert_eq!(world.consul.next_deadline(), Some(Duration::from_secs_f64(ends_at)));
         world.at(ends_at - 0.001);
         let before = world.json(&format!("GET /v1/session/info/{id}"));
         assert_eq!(before[0]["Name"], "s", "renewed at {renewed_at:?}");
@@ -197,29 +183,18 @@ fn only_an_invalidated_holder_leaves_a_lock_delay() {
             ));
             let second = world.session("{}");
             assert_eq!(world.ask(&format!("PUT /v1/kv/k?acquire={first} | x")).1, "true");
-            assert_eq!(
-                world.ask(&format!("PUT /v1/kv/k?acquire={second} | x")).1,
-                "false"
-            );
+            assert_eq!(world.ask(&format!("PUT /v1/kv/k?acquire={second} | x")).1, "false");
             world.at(2.0);
             assert_eq!(world.ask(&end.replace("{s}", &first)).0, 200);
             let case = format!("{end} with {lock_delay}, {behavior}");
             if delay > 0.0 {
                 world.at(2.0 + delay - 0.001);
-                assert_eq!(
-                    world.ask(&format!("PUT /v1/kv/k?acquire={second} | x")).1,
-                    "false",
-                    "{case}"
-                );
+                assert_eq!(world.ask(&format!("PUT /v1/kv/k?acquire={second} | x")).1, "false", "{case}");
                 // Only locking is delayed.
                 assert_eq!(world.ask("PUT /v1/kv/k | plain").1, "true", "{case}");
             }
             world.at(2.0 + delay);
-            assert_eq!(
-                world.ask(&format!("PUT /v1/kv/k?acquire={second} | x")).1,
-                "true",
-                "{case}"
-            );
+            assert_eq!(world.ask(&format!("PUT /v1/kv/k?acquire={second} | x")).1, "true", "{case}");
         }
     }
 }
@@ -287,20 +262,11 @@ fn a_check_not_updated_for_its_ttl_turns_critical() {
     world.at(9.0);
     world.ask("PUT /v1/agent/check/pass/service:w1?note=fine");
     world.at(18.999);
-    assert_eq!(
-        world
-            .json("GET /v1/health/service/web?passing")
-            .as_array()
-            .map(Vec::len),
-        Some(1)
-    );
+    assert_eq!(world.json("GET /v1/health/service/web?passing").as_array().map(Vec::len), Some(1));
     world.at(19.0);
     let check = &world.json("GET /v1/health/checks/web")[0];
     assert_eq!(check["Status"], "critical");
-    assert_eq!(
-        check["Output"],
-        "TTL expired (last output before timeout follows): fine"
-    );
+    assert_eq!(check["Output"], "TTL expired (last output before timeout follows): fine");
     world.ask("PUT /v1/agent/check/pass/service:w1");
     assert_eq!(world.json("GET /v1/health/checks/web")[0]["Status"], "passing");
 }
@@ -340,10 +306,7 @@ fn a_transaction_is_all_or_nothing() {
     world.ask("PUT /v1/kv/kept | 1");
     let id = world.session("{}");
     world.events();
-    let before = (
-        world.ask("GET /v1/kv/?recurse"),
-        world.index(NEAR, "/v1/kv/?recurse"),
-    );
+    let before = (world.ask("GET /v1/kv/?recurse"), world.index(NEAR, "/v1/kv/?recurse"));
     let deadline = world.consul.next_deadline();
     let (status, body) = world.ask(&format!(
         r#"PUT /v1/txn | [{{"KV":{{"Verb":"set","Key":"a","Value":"MQ=="}}}},
@@ -352,13 +315,7 @@ fn a_transaction_is_all_or_nothing() {
             {{"KV":{{"Verb":"check-session","Key":"a","Session":"{id}"}}}}]"#
     ));
     assert_eq!(status, 409, "{body}");
-    assert_eq!(
-        before,
-        (
-            world.ask("GET /v1/kv/?recurse"),
-            world.index(NEAR, "/v1/kv/?recurse")
-        )
-    );
+    assert_eq!(before, (world.ask("GET /v1/kv/?recurse"), world.index(NEAR, "/v1/kv/?recurse")));
     assert_eq!(world.consul.next_deadline(), deadline);
     assert_eq!(world.events(), []);
     // A lock that was rolled back is not held: the session's end leaves no delay.

@@ -50,22 +50,13 @@ fn the_catalog_wakes_its_readers() {
         "/v1/catalog/node/consul-1",
     ];
     for (event, wakes) in [
-        (
-            r#"PUT /v1/agent/service/register | {"Name":"other"}"#,
-            ".......W.W",
-        ),
+        (r#"PUT /v1/agent/service/register | {"Name":"other"}"#, ".......W.W"),
         ("PUT /v1/agent/check/fail/service:o1", "...WW....."),
         ("PUT /v1/agent/check/pass/service:w1?note=more", ".........."),
         ("PUT /v1/agent/check/warn/service:w1", "W.WWW....."),
         (WEB, "..WWW....."),
-        (
-            r#"PUT /v1/agent/service/register | {"Name":"web","ID":"w1","Tags":["t"]}"#,
-            "W....W.W.W",
-        ),
-        (
-            r#"PUT /v1/agent/service/register | {"Name":"web","ID":"w2"}"#,
-            "W....W.W.W",
-        ),
+        (r#"PUT /v1/agent/service/register | {"Name":"web","ID":"w1","Tags":["t"]}"#, "W....W.W.W"),
+        (r#"PUT /v1/agent/service/register | {"Name":"web","ID":"w2"}"#, "W....W.W.W"),
         ("PUT /v1/agent/service/deregister/w1", "WWWWWWWW.W"),
         ("PUT /v1/agent/check/fail/node", "W..WW....."),
     ] {
