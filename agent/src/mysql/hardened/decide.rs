@@ -164,15 +164,23 @@ pub enum Action {
     Wait,
 }
 
+/// Why an instance with this lease must not be writable; `None` when it may.
+pub(super) fn deposed(lease: Option<&str>, lock: &Lock) -> Option<&'static str> {
+    match lease {
+        None => Some("the lease ran out"),
+        Some(session) if lock.session.as_deref() != Some(session) => Some("the lock is not ours"),
+        Some(_) => None,
+    }
+}
+
 /// What to do next.
 pub fn decide(view: &View) -> Action {
     let View { lease, lock, database, .. } = view;
-    let ours = lease.is_some() && lock.session == *lease;
-    if database.writable && !ours {
-        return Action::Demote {
-            why: if lease.is_none() { "the lease ran out" } else { "the lock is not ours" },
-        };
+    let deposed = deposed(lease.as_deref(), lock);
+    if let (true, Some(why)) = (database.writable, deposed) {
+        return Action::Demote { why };
     }
+    let ours = deposed.is_none();
     match (&lock.session, &lock.leader) {
         (Some(_), Some(leader)) if ours => {
             if database.writable {
