@@ -53,7 +53,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    fn new(spec: &Spec, plan: &FaultPlan) -> Self {
+    pub(crate) fn new(spec: &Spec, plan: &FaultPlan) -> Self {
         let deaths: usize = plan
             .faults
             .iter()
@@ -74,6 +74,10 @@ impl Layout {
             .map(|(name, number)| (name, IpAddr::V4(Ipv4Addr::new(10, 0, 0, number))))
             .collect();
         Self { hosts, clients }
+    }
+
+    pub(crate) fn into_names(self) -> Vec<String> {
+        self.hosts.into_iter().map(|(name, _)| name).collect()
     }
 
     fn address(&self, host: HostIndex, port: u16) -> SocketAddr {
