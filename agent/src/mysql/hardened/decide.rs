@@ -91,6 +91,11 @@ pub struct Database {
 }
 
 impl Database {
+    /// Where it stands in an election: what it has received counts, for it applies that before it acts.
+    pub fn position(&self) -> GtidSet {
+        self.executed.clone().union(&self.retrieved)
+    }
+
     /// Whether nothing but the position differs.
     pub fn same_but_position(&self, other: &Self) -> bool {
         let Self {
@@ -393,6 +398,12 @@ mod tests {
         for (name, view, want) in cases {
             assert_eq!(decide(&view), want, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_received_and_not_yet_applied_is_part_of_a_position() {
+        let database = with(candidate(), |v| v.database.retrieved = set("one:1-6")).database;
+        assert_eq!(database.position(), set("a:1-10,one:1-6"));
     }
 
     #[test]

@@ -378,8 +378,8 @@ impl<H: Host> Role<H> {
                     self.database.query("STOP SLAVE IO_THREAD").await.map_err(say)?;
                 }
                 // What is published must be what is there after the receiver stopped.
-                let executed = self.look().await.map_err(say)?.executed;
-                self.publish(&executed, *term).await?;
+                let position = self.look().await.map_err(say)?.position();
+                self.publish(&position, *term).await?;
             }
             Action::Acquire { term } => self.acquire(*term, database).await?,
             Action::Reclone { why } => {
