@@ -5,7 +5,7 @@ use std::path::Path;
 use ironbird_agent::host::{Exit, Host};
 
 use super::data::{self, Tables};
-use super::wire::{Client, QueryError};
+use super::wire::Client;
 use crate::machine::SimHost;
 use crate::plan::Span;
 use crate::record::{MysqlEvent, What};
@@ -26,8 +26,7 @@ fn login(args: &[String]) -> (&str, &str) {
 pub(super) async fn mysql(host: SimHost, args: Vec<String>) -> Exit {
     let (user, password) = login(&args);
     let statements = option(&args, "--execute").unwrap_or_default();
-    let run =
-        async { Ok::<_, QueryError>(Client::local(&host, user, password).await?.query(statements).await?) };
+    let run = async { Client::local(&host, user, password).await?.query(statements).await };
     match run.await {
         Ok(rows) => {
             let mut output = rows.join("\n");
