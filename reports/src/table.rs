@@ -13,13 +13,16 @@ use crate::suite::{SuiteReport, VariantReport};
 use crate::text::{count, grouped, length, plain};
 
 /// How wide the table may be, in columns.
-const WIDTH: u16 = 100;
+const WIDTH: u16 = 110;
+
+/// Columns of fixed width: their number, and their width with the blank on either side.
+const FIXED: [(usize, u16); 4] = [(1, 8), (2, 10), (4, 13), (5, 9)];
 
 /// The longest name of a scenario that leaves the other columns enough room, in characters.
-const LONGEST_ON_ONE_LINE: usize = 25;
+const LONGEST_ON_ONE_LINE: usize = 20;
 
 /// The longest line of a scenario's name that is kept whole, in characters.
-const LONGEST_NAME_PART: usize = 32;
+const LONGEST_NAME_PART: usize = 22;
 
 /// `suite` as a table, with a line of totals and a legend below.
 pub fn table(suite: &SuiteReport) -> String {
@@ -29,7 +32,14 @@ pub fn table(suite: &SuiteReport) -> String {
         .force_no_tty()
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH)
-        .set_header(["scenario", "runs", "as\nexpected", "expected, and seen", "recovery", "speed"])
+        .set_header([
+            "scenario",
+            "runs",
+            "as\nexpected",
+            "expected, and in how many runs seen",
+            "recovery",
+            "speed",
+        ])
         .add_rows(suite.variants.iter().map(row));
     // Names must not break in the middle, as far as a sensible one goes.
     let longest = suite.variants.iter().flat_map(|variant| {
@@ -39,6 +49,11 @@ pub fn table(suite: &SuiteReport) -> String {
     if let (Some(column), Some(longest)) = (table.column_mut(0), longest.max()) {
         let width = u16::try_from(longest.min(LONGEST_NAME_PART)).unwrap_or(0) + 2;
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+    }
+    for (number, width) in FIXED {
+        if let Some(column) = table.column_mut(number) {
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
+        }
     }
     for right in [1, 4, 5] {
         if let Some(column) = table.column_mut(right) {
@@ -82,9 +97,7 @@ fn seen(variant: &VariantReport) -> String {
     let properties: Vec<_> = variant
         .violations
         .iter()
-        .map(|(property, runs)| {
-            format!("- {} in {}/{}", plain(property), grouped(*runs), grouped(variant.runs))
-        })
+        .map(|(property, runs)| format!("- {} {}/{}", plain(property), grouped(*runs), grouped(variant.runs)))
         .collect();
     properties.join("\n")
 }

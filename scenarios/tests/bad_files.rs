@@ -54,6 +54,18 @@ const CASES: &[(&str, &str)] = &[
         "[[fault]]\nat = \"1s\"\nkind = \"kill\"\ntarget = \"leadr\"\n[variant.calm]\nexpect = \"pass\"\n",
     ),
     (
+        "a machine there is not",
+        "[[fault]]\nat = \"1s\"\nkind = \"pause\"\nfor = \"1s\"\ntarget = \"mysql-99\"\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "a kill of what runs in no container",
+        "[[fault]]\nat = \"1s\"\nkind = \"kill\"\ntarget = \"consul\"\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "a cut between a machine and itself",
+        "[[fault]]\nat = \"1s\"\nkind = \"cut\"\nfor = \"1s\"\ntarget = \"consul\"\npeer = \"consul\"\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
         "an unknown field of a fault",
         "[[fault]]\nat = \"1s\"\nkind = \"kill\"\ntarget = \"leader\"\nuntil = \"2s\"\n[variant.calm]\nexpect = \"pass\"\n",
     ),

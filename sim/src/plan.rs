@@ -46,10 +46,8 @@ impl FaultPlan {
             .iter()
             .filter(|fault| !matches!(fault.kind, FaultKind::Remove))
             .map(|fault| match fault.lasting {
-                // A lag that begins after the disturbance is the condition, not the disturbance.
-                Lasting::Forever => Duration::ZERO,
                 Lasting::For(length) => fault.at.to + length,
-                Lasting::Moment => fault.at.to,
+                Lasting::Moment | Lasting::Forever => fault.at.to,
             })
             .max()
             .unwrap_or_default()
@@ -137,6 +135,28 @@ impl FaultKind {
         }
     }
 
+    /// Whether it is the end of a container, which the scheduler then replaces.
+    pub fn ends_container(&self) -> bool {
+        matches!(self, Self::Kill | Self::PowerLoss | Self::Stop | Self::Remove)
+    }
+
+    /// The other side, where there is one.
+    pub fn peer(&self) -> Option<&Target> {
+        match self {
+            Self::Cut { peer }
+            | Self::CutOneWay { peer }
+            | Self::Hold { peer }
+            | Self::Latency { peer, .. }
+            | Self::Loss { peer, .. } => Some(peer),
+            Self::Kill
+            | Self::PowerLoss
+            | Self::Stop
+            | Self::Remove
+            | Self::Pause
+            | Self::CatalogLag { .. } => None,
+        }
+    }
+
     /// Every name, for messages.
     pub const NAMES: [&'static str; 11] = [
         "kill",
@@ -192,6 +212,20 @@ impl Target {
     /// The words that are not machine names.
     pub const ROLES: [&'static str; 8] =
         ["leader", "replica", "replicas", "instances", "unhealthy", "consul", "store", "clients"];
+
+    /// Whether it means instances of the cluster, which run in containers.
+    fn is_instances(&self) -> bool {
+        match self {
+            Self::Leader | Self::Replica | Self::Replicas | Self::Instances | Self::Unhealthy => true,
+            Self::Consul | Self::Store | Self::Clients => false,
+            Self::Host(name) => name.starts_with("mysql-"),
+        }
+    }
+
+    /// Whether it means one machine at most, and the same one for both sides of a fault.
+    fn is_one_machine(&self) -> bool {
+        matches!(self, Self::Leader | Self::Replica | Self::Consul | Self::Store | Self::Host(_))
+    }
 }
 
 impl FromStr for Target {
@@ -381,8 +415,16 @@ impl TryFrom<Written> for Fault {
         if let Some((field, _)) = unused.into_iter().find(|(_, there)| *there) {
             return Err(format!("a `{name}` fault takes no `{field}`"));
         }
-        let momentary =
-            matches!(kind, FaultKind::Kill | FaultKind::PowerLoss | FaultKind::Stop | FaultKind::Remove);
+        let momentary = kind.ends_container();
+        if momentary && !target.is_instances() {
+            return Err(format!("a `{name}` fault needs an instance for its `target`, not `{target}`"));
+        }
+        if matches!(kind, FaultKind::CatalogLag { .. }) && matches!(target, Target::Consul | Target::Store) {
+            return Err(format!("a `{name}` fault needs a `target` that asks Consul, not `{target}`"));
+        }
+        if kind.peer() == Some(&target) && target.is_one_machine() {
+            return Err(format!("a `{name}` fault needs a `peer` that is not its own `target`"));
+        }
         let lasting = match (lasting.as_deref(), momentary) {
             (None, true) => Lasting::Moment,
             (Some(_), true) => return Err(format!("a `{name}` fault happens at once and takes no `for`")),
@@ -418,5 +460,50 @@ impl From<Fault> for Written {
             Lasting::Forever => Some("ever".to_owned()),
         };
         Self { at: fault.at, kind, target: fault.target, lasting, peer, delay, rate }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(fault: &str) -> Result<Fault, String> {
+        toml::from_str(&format!("at = \"10s\"\n{fault}")).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn only_instances_run_in_containers() {
+        for kind in ["kill", "power-loss", "stop", "remove"] {
+            for target in ["consul", "store", "clients", "client-1"] {
+                let error = read(&format!("kind = \"{kind}\"\ntarget = \"{target}\"")).unwrap_err();
+                assert_eq!(
+                    error,
+                    format!("a `{kind}` fault needs an instance for its `target`, not `{target}`")
+                );
+            }
+            for target in ["leader", "replica", "replicas", "instances", "unhealthy", "mysql-2"] {
+                read(&format!("kind = \"{kind}\"\ntarget = \"{target}\"")).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_that_could_do_nothing_is_refused() {
+        for target in ["leader", "replica", "consul", "store", "mysql-1", "client-1"] {
+            let own = format!("kind = \"cut\"\nfor = \"1s\"\ntarget = \"{target}\"\npeer = \"{target}\"");
+            assert_eq!(read(&own).unwrap_err(), "a `cut` fault needs a `peer` that is not its own `target`");
+        }
+        read("kind = \"cut\"\nfor = \"1s\"\ntarget = \"instances\"\npeer = \"instances\"").unwrap();
+        let lag = "kind = \"catalog-lag\"\nfor = \"1s\"\ndelay = \"1s\"\ntarget = \"consul\"";
+        assert_eq!(
+            read(lag).unwrap_err(),
+            "a `catalog-lag` fault needs a `target` that asks Consul, not `consul`"
+        );
+    }
+
+    #[test]
+    fn a_condition_to_live_with_counts_from_its_start() {
+        let cut = read("kind = \"cut\"\nfor = \"ever\"\ntarget = \"leader\"\npeer = \"consul\"").unwrap();
+        assert_eq!(FaultPlan { faults: vec![cut] }.quiet_at(), Duration::from_secs(10));
     }
 }

@@ -34,6 +34,11 @@ pub fn run(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Run {
     Run { record, violations, recovery }
 }
 
+/// The names of all machines a run of `spec` with the faults of `plan` has.
+pub fn machines(spec: &Spec, plan: &FaultPlan) -> Vec<String> {
+    world::Layout::new(spec, plan).into_names()
+}
+
 /// From when on the cluster is given its time to be whole: all faults are over and all instances started.
 pub fn quiet_at(spec: &Spec, plan: &FaultPlan) -> Duration {
     let others = u32::try_from(spec.cluster.instances.saturating_sub(1)).unwrap_or(u32::MAX);

@@ -63,16 +63,14 @@ impl GtidSet {
         self.0.values().sum()
     }
 
-    /// The set without what `server` committed.
+    /// All that is in this set or in `other`.
     #[must_use]
-    pub fn without(&self, server: &str) -> Self {
-        Self(
-            self.0
-                .iter()
-                .filter(|(known, _)| *known != server)
-                .map(|(known, last)| (known.clone(), *last))
-                .collect(),
-        )
+    pub fn union(mut self, other: &Self) -> Self {
+        for (server, number) in &other.0 {
+            let last = self.0.entry(server.clone()).or_default();
+            *last = (*last).max(*number);
+        }
+        self
     }
 
     /// Adds a transaction, and with it all that came before it on its server.
@@ -124,6 +122,12 @@ mod tests {
         }
         assert!("a".parse::<GtidSet>().is_err());
         assert!("a:x".parse::<GtidSet>().is_err());
+    }
+
+    #[test]
+    fn a_union_holds_both() {
+        let set = |text: &str| text.parse::<GtidSet>().unwrap();
+        assert_eq!(set("a:1-5,b:1").union(&set("a:1-4,b:1-3,c:1")), set("a:1-5,b:1-3,c:1"));
     }
 
     #[test]

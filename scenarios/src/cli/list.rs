@@ -30,7 +30,7 @@ pub(super) fn list(which: &Which, console: &mut Console<'_>) -> Result<Exit, Sto
         for one in selection.variants() {
             writeln!(
                 text,
-                "  {:<width$}  {}",
+                "  {:<width$}  {:#}",
                 one.selector(),
                 one.variant.expect,
                 width = widest.unwrap_or_default()

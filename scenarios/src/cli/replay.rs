@@ -58,7 +58,7 @@ pub(super) fn replay(args: &ReplayArgs, run: &RunFn<'_>, console: &mut Console<'
             &StoryOptions { trace: args.trace, color: console.color_out },
         );
         console.print(&format!(
-            "{}\nexpected: {}\n\n{}\n",
+            "{}\nexpected: {:#}\n\n{}\n",
             one.from.scenario.title,
             one.variant.expect,
             told.trim_end()

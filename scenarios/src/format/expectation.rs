@@ -75,6 +75,7 @@ impl Symptom {
     }
 }
 
+/// In words; with `{:#}` also what must be said in the log.
 impl fmt::Display for Expectation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Violates(symptom) = self else {
@@ -84,7 +85,9 @@ impl fmt::Display for Expectation {
         if symptom.share < 1.0 {
             write!(f, " in at least {} % of runs", symptom.share * 100.0)?;
         }
-        if let Some(log) = &symptom.log {
+        if f.alternate()
+            && let Some(log) = &symptom.log
+        {
             write!(f, ", saying \"{log}\"")?;
         }
         Ok(())

@@ -7,7 +7,8 @@
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use ironbird_sim::plan::{Fault, FaultKind, Lasting, Span};
+use ironbird_sim::plan::{Fault, FaultKind, Lasting, Span, Target};
+use ironbird_sim::run::machines;
 use ironbird_sim::spec::Spec;
 use toml::de::{DeTable, DeValue};
 
@@ -54,8 +55,13 @@ pub(super) fn check(spec: &Spec, tree: &DeTable<'_>, whole: Range<usize>, compla
     at.span("scheduler", "replacement", spec.scheduler.replacement, Duration::ZERO..=HOUR);
     at.number("workload", "clients", spec.workload.clients, 0..=32);
     at.span("workload", "interval", spec.workload.interval, MILLISECOND..=HOUR);
+    // Numbers beyond their limits are no numbers of machines.
+    let machines = at.complaints.is_empty().then(|| machines(spec, &spec.plan()));
     for (index, fault) in spec.faults.iter().enumerate() {
         at.fault(index, fault);
+        if let Some(machines) = &machines {
+            at.names(index, fault, machines);
+        }
     }
 }
 
@@ -119,16 +125,31 @@ impl Checker<'_, '_, '_> {
             ("delay", delay.map(Span::exactly), Duration::ZERO..=HOUR),
         ] {
             if value.is_some_and(|value| beyond(value, &limits)) {
-                let place = self
-                    .tree
-                    .get("fault")
-                    .and_then(|faults| faults.get_ref().as_array())
-                    .and_then(|faults| faults.get(index))
-                    .and_then(|fault| fault.get_ref().get(field))
-                    .map_or_else(|| self.whole.clone(), toml::Spanned::span);
+                let place = self.place_in_fault(index, field);
                 self.complaints.add(place, sentence(field, &limits), None);
             }
         }
+    }
+
+    /// Complains about machines that the world of this variant does not have.
+    fn names(&mut self, index: usize, fault: &Fault, machines: &[String]) {
+        for (field, target) in [("target", Some(&fault.target)), ("peer", fault.kind.peer())] {
+            if let Some(Target::Host(name)) = target
+                && !machines.contains(name)
+            {
+                let place = self.place_in_fault(index, field);
+                self.complaints.unknown(place, "machine", name, machines.iter().map(String::as_str));
+            }
+        }
+    }
+
+    fn place_in_fault(&self, index: usize, field: &str) -> Range<usize> {
+        self.tree
+            .get("fault")
+            .and_then(|faults| faults.get_ref().as_array())
+            .and_then(|faults| faults.get(index))
+            .and_then(|fault| fault.get_ref().get(field))
+            .map_or_else(|| self.whole.clone(), toml::Spanned::span)
     }
 
     fn place(&self, table: &str, field: &str) -> Range<usize> {

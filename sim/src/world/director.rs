@@ -118,7 +118,7 @@ impl Director {
     }
 
     fn launch(&mut self, engine: &mut Engine, why: String) {
-        // There are more machines than instances, so one is free.
+        // There are more machines than instances, and each container leaves one free when it ends.
         let Some(host) = self.free.pop_front() else { return };
         let Cluster { spec, layout, machines, .. } = &self.cluster;
         let machine = &machines[host];
@@ -160,7 +160,11 @@ impl Director {
 
     fn begin(&mut self, now: Duration, engine: &mut Engine, number: usize) {
         let fault = self.faults[number].clone();
-        let targets = self.resolve(&fault.target, number);
+        let mut targets = self.resolve(&fault.target, number);
+        if fault.kind.ends_container() {
+            // Also a machine that has a name may have no container, any more or yet.
+            targets.retain(|host| self.running.contains(host));
+        }
         if targets.is_empty() {
             let fault = format!("{} {}: there is none at this moment", fault.kind.name(), fault.target);
             self.cluster.recorder.write("-", What::FaultBegan { fault });

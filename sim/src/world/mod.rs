@@ -23,7 +23,7 @@ use crate::consul::{Consul, ConsulConfig};
 use crate::engine::{Engine, HostIndex};
 use crate::machine::{Machine, Programs};
 use crate::mysql;
-use crate::plan::{FaultKind, FaultPlan, Target};
+use crate::plan::{FaultPlan, Target};
 use crate::record::{Header, Record, VERSION};
 use crate::recorder::Recorder;
 use crate::run::{quiet_at, recovery_bound};
@@ -53,18 +53,14 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    fn new(spec: &Spec, plan: &FaultPlan) -> Self {
+    pub(crate) fn new(spec: &Spec, plan: &FaultPlan) -> Self {
         let deaths: usize = plan
             .faults
             .iter()
-            .map(|fault| match (&fault.kind, &fault.target) {
-                (FaultKind::Kill | FaultKind::PowerLoss | FaultKind::Stop | FaultKind::Remove, target) => {
-                    match target {
-                        Target::Replicas | Target::Instances | Target::Unhealthy => spec.cluster.instances,
-                        _ => 1,
-                    }
-                }
-                _ => 0,
+            .filter(|fault| fault.kind.ends_container())
+            .map(|fault| match fault.target {
+                Target::Replicas | Target::Instances | Target::Unhealthy => spec.cluster.instances,
+                _ => 1,
             })
             .sum();
         let machines = (spec.cluster.instances + deaths + SPARE_MACHINES).min(MACHINES_MAX);
@@ -78,6 +74,10 @@ impl Layout {
             .map(|(name, number)| (name, IpAddr::V4(Ipv4Addr::new(10, 0, 0, number))))
             .collect();
         Self { hosts, clients }
+    }
+
+    pub(crate) fn into_names(self) -> Vec<String> {
+        self.hosts.into_iter().map(|(name, _)| name).collect()
     }
 
     fn address(&self, host: HostIndex, port: u16) -> SocketAddr {

@@ -91,6 +91,11 @@ pub struct Database {
 }
 
 impl Database {
+    /// Where it stands in an election: what it has received counts, for it applies that before it acts.
+    pub fn position(&self) -> GtidSet {
+        self.executed.clone().union(&self.retrieved)
+    }
+
     /// Whether nothing but the position differs.
     pub fn same_but_position(&self, other: &Self) -> bool {
         let Self {
@@ -164,15 +169,23 @@ pub enum Action {
     Wait,
 }
 
+/// Why an instance with this lease must not be writable; `None` when it may.
+pub(super) fn deposed(lease: Option<&str>, lock: &Lock) -> Option<&'static str> {
+    match lease {
+        None => Some("the lease ran out"),
+        Some(session) if lock.session.as_deref() != Some(session) => Some("the lock is not ours"),
+        Some(_) => None,
+    }
+}
+
 /// What to do next.
 pub fn decide(view: &View) -> Action {
     let View { lease, lock, database, .. } = view;
-    let ours = lease.is_some() && lock.session == *lease;
-    if database.writable && !ours {
-        return Action::Demote {
-            why: if lease.is_none() { "the lease ran out" } else { "the lock is not ours" },
-        };
+    let deposed = deposed(lease.as_deref(), lock);
+    if let (true, Some(why)) = (database.writable, deposed) {
+        return Action::Demote { why };
     }
+    let ours = deposed.is_none();
     match (&lock.session, &lock.leader) {
         (Some(_), Some(leader)) if ours => {
             if database.writable {
@@ -385,6 +398,12 @@ mod tests {
         for (name, view, want) in cases {
             assert_eq!(decide(&view), want, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_received_and_not_yet_applied_is_part_of_a_position() {
+        let database = with(candidate(), |v| v.database.retrieved = set("one:1-6")).database;
+        assert_eq!(database.position(), set("a:1-10,one:1-6"));
     }
 
     #[test]

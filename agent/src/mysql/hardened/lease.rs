@@ -109,20 +109,8 @@ impl<H: Host> Lease<H> {
                     jitter(&mut random, self.ttl / 20)
                 }
             };
-            self.pause(pause).await;
+            self.host.sleep(pause).await;
         }
-    }
-
-    /// Sleeps, and tells when the lease ends meanwhile.
-    async fn pause(&self, pause: Duration) {
-        let until = self.host.now() + pause;
-        let valid_until = self.state.borrow().valid_until;
-        let now = self.host.now();
-        if now < valid_until && valid_until <= until {
-            self.host.sleep(valid_until - now).await;
-            self.changed.notify_waiters();
-        }
-        self.host.sleep(until.saturating_sub(self.host.now())).await;
     }
 
     async fn create(&self) -> crate::consul::Result<String> {

@@ -18,6 +18,7 @@ mod provision;
 mod registry;
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
@@ -88,6 +89,8 @@ pub struct Role<H: Host> {
     /// The session under which, and the term for which, the position is published.
     published: RefCell<Option<(String, u64)>>,
     role: RefCell<&'static str>,
+    /// Whether the database may take writes: from before it is told to until it is known not to.
+    writable: Cell<bool>,
     main_pid: Cell<Option<u32>>,
     changed: Rc<Notify>,
 }
@@ -112,6 +115,7 @@ impl<H: Host> Role<H> {
             local: RefCell::default(),
             published: RefCell::default(),
             role: RefCell::new("none"),
+            writable: Cell::new(false),
             main_pid: Cell::new(None),
             changed,
             host,
@@ -194,6 +198,9 @@ impl<H: Host> Role<H> {
             .query("SELECT @@GLOBAL.gtid_executed, @@GLOBAL.super_read_only, @@GLOBAL.server_uuid; SHOW SLAVE STATUS\\G")
             .await;
         let parsed = rows.and_then(|rows| parse_status(&rows));
+        if parsed.as_ref().is_ok_and(|database| database.writable) {
+            self.writable.set(true);
+        }
         let mut local = self.local.borrow_mut();
         let news = match (&*local, &parsed) {
             (Some(before), Ok(now)) => !before.same_but_position(now),
@@ -229,9 +236,40 @@ impl<H: Host> Role<H> {
 
     // Doing.
 
-    /// Looks, decides and does, for as long as the database runs.
+    /// Looks, decides and does, for as long as the database runs; and drops all that when it must not be
+    /// writable any more.
     async fn reconcile(&self) {
         let mut random = self.host.random("election");
+        loop {
+            tokio::select! {
+                biased;
+                why = self.deposed() => self.demote(why).await,
+                never = self.take_turns(&mut random) => match never {},
+            }
+        }
+    }
+
+    /// Completes when the database may be writable and must not be. It does not ask the database, which
+    /// may have no answer to give.
+    async fn deposed(&self) -> &'static str {
+        loop {
+            let changed = self.changed.notified();
+            if !self.writable.get() {
+                changed.await;
+                continue;
+            }
+            if let Some(why) = decide::deposed(self.lease.valid().as_deref(), &self.seen.borrow().lock) {
+                return why;
+            }
+            tokio::select! {
+                biased;
+                () = self.lease.ended() => {}
+                () = changed => {}
+            }
+        }
+    }
+
+    async fn take_turns(&self, random: &mut impl rand::Rng) -> Infallible {
         let mut waited: u32 = 0;
         loop {
             let changed = self.changed.notified();
@@ -340,8 +378,8 @@ impl<H: Host> Role<H> {
                     self.database.query("STOP SLAVE IO_THREAD").await.map_err(say)?;
                 }
                 // What is published must be what is there after the receiver stopped.
-                let executed = self.look().await.map_err(say)?.executed;
-                self.publish(&executed, *term).await?;
+                let position = self.look().await.map_err(say)?.position();
+                self.publish(&position, *term).await?;
             }
             Action::Acquire { term } => self.acquire(*term, database).await?,
             Action::Reclone { why } => {
@@ -398,6 +436,8 @@ impl<H: Host> Role<H> {
              SET GLOBAL super_read_only = OFF"
                 .to_owned()
         };
+        self.writable.set(true);
+        self.changed.notify_waiters();
         self.database.query(&statements).await.map_err(say)?;
         self.become_role("primary", "took the lock");
         Ok(())
@@ -433,6 +473,7 @@ impl<H: Host> Role<H> {
             Some(Ok(_)) => {}
             _ => self.kill_database(),
         }
+        self.writable.set(false);
         self.become_role("demoted", why);
     }
 
