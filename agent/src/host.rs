@@ -2,7 +2,7 @@
 //!
 //! A [`Host`] is a cheap handle to one process's view of one machine. Cloning it shares the process.
 //! All futures are `!Send`: the agent lives on one thread in a [`tokio::task::LocalSet`] and starts its
-//! own tasks with [`tokio::task::spawn_local`], in production as in a simulation.
+//! own tasks with [`tokio::task::spawn_local`], whatever the machine is.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -2,7 +2,7 @@
 //! in Consul, keeps its health known, watches what it depends on, and gives the service its role.
 //!
 //! Everything the agent asks of a machine goes through [`host::Host`]. [`linux::LinuxHost`] is the real
-//! one; a simulation brings its own, and the same lines run on both.
+//! one; whoever brings another runs the same lines on it.
 //!
 //! The rule a change must keep: nothing in this crate reads a clock, a file, a socket, a signal or a
 //! random number except through the host it was given.

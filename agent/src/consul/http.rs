@@ -1,8 +1,8 @@
 //! A small HTTP/1.1 client over whatever streams the host gives.
 //!
 //! It keeps connections open and uses an idle one again, because a keep-alive round trip costs half of
-//! a fresh one, in a simulation as on a wire. Each connection is driven by a task of its own that notices
-//! when the peer closes it; dropping the connection stops the task and with it the socket.
+//! a fresh one. Each connection is driven by a task of its own that notices when the peer closes it;
+//! dropping the connection stops the task and with it the socket.
 //!
 //! The rule a change must keep: every request ends by its deadline on the host's clock, a request that
 //! was cancelled or timed out never leaves a half-used connection behind, and nothing but a request of

@@ -2,7 +2,7 @@
 //! create_snapshot]`, without an argument the preStart hook.
 //!
 //! This is the state machine of `autopilotpattern/mysql` r1.0.0, the code the article ran, with everything
-//! that is wrong with it. It is kept for the record: each defect below is one that a scenario shows. It
+//! that is wrong with it. It is kept for the record: each defect below is one that can be shown. It
 //! must not be mended; [`hardened`](super::hardened) is the mended one.
 //!
 //! - An instance that loses the race for the lock runs the bootstrap again and then *falls through* and
@@ -13,6 +13,8 @@
 //! - Whether there is a holder is asked before the lock is taken, and whoever finds none initialises.
 //! - The session's id lives in a file. One is created for every attempt while the lock-delay lasts.
 //! - Nothing ever makes a database read-only; a primary that lost its lock keeps writing.
+//! - A restored replica does not tell its database which transactions the snapshot holds. Whether that
+//!   matters is up to `innobackupex`: one that sets `gtid_purged` by itself hides it (issue 71).
 //! - Every try to find the primary waits half a minute for the catalog to call it healthy, and ends in
 //!   "Tried replication setup, but primary is set and not healthy." (issue 23).
 

@@ -1,10 +1,10 @@
 //! The engine: many machines on one thread, and a clock that skips to whatever happens next.
 //!
 //! All machines live on one paused `current_thread` tokio runtime. Each has its own
-//! [`LocalSet`](tokio::task::LocalSet), polled inside `turmoil_net::set_current`, so whatever a machine's
+//! [`LocalSet`], polled inside `turmoil_net::set_current`, so whatever a machine's
 //! tasks spawn with `spawn_local` keeps its machine; a crash is dropping the set, a pause is not polling
 //! it. The engine is the one future the runtime blocks on: it polls the machines that were woken,
-//! collects the segments they sent, asks the [`link`]s when each arrives, hands over those that are due,
+//! collects the segments they sent, asks the links when each arrives, hands over those that are due,
 //! tells the [`Director`] what is due, and rests until the next of all these. While it rests, tokio's
 //! paused clock jumps to the earliest timer of any machine or of the engine itself; so idle time is free.
 //!

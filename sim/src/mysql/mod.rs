@@ -6,12 +6,12 @@
 //! acknowledges (semi-synchronous replication), refuses writes when it is read-only, and runs into the
 //! errors that real ones run into: access denied, duplicate keys on replay, purged transactions asked for.
 //!
-//! - [`data`]: what a server stores, and how it lies on disk.
-//! - [`sql`]: the statements it understands.
-//! - [`wire`]: the line protocol between `mysql`, replicas and servers. It is private to the simulation;
+//! - `data`: what a server stores, and how it lies on disk.
+//! - `sql`: the statements it understands.
+//! - `wire`: the line protocol between `mysql`, replicas and servers. It is private to the simulation;
 //!   handlers meet the database only through its command-line programs.
-//! - [`server`], [`session`], [`replica`]: `mysqld`.
-//! - [`tools`]: the other programs.
+//! - `server`, `session`, `replica`: `mysqld`.
+//! - `tools`: the other programs.
 
 mod data;
 mod replica;

@@ -33,7 +33,10 @@ pub(super) struct Replication {
     pub(super) connected: bool,
     /// Whether the applier should run.
     pub(super) applier: bool,
+    /// The receiver's last error.
     pub(super) error: String,
+    /// What stopped the applier.
+    pub(super) applier_error: String,
 }
 
 /// A running server's state.
@@ -112,6 +115,7 @@ impl Server {
             applier: start_replica,
             connected: false,
             error: String::new(),
+            applier_error: String::new(),
         };
         let acknowledged = tables.executed.last(&uuid);
         let state = State {
@@ -214,7 +218,7 @@ impl Server {
             }
             if let Err((code, text)) = state.tables.change(&transaction.change) {
                 state.replication.applier = false;
-                state.replication.error = format!(
+                state.replication.applier_error = format!(
                     "Error {code} '{text}' on query: '{}' ({})",
                     transaction.change, transaction.gtid
                 );
@@ -248,7 +252,8 @@ impl Server {
 
     fn replication_event(&self) -> MysqlEvent {
         let state = self.state.borrow();
-        let Replication { source, connected, applier, error, .. } = &state.replication;
+        let Replication { source, connected, applier, error, applier_error, .. } = &state.replication;
+        let error = if applier_error.is_empty() { error } else { applier_error };
         let source =
             source.as_ref().map_or_else(String::new, |source| self.host.machine().name_of(&source.host));
         MysqlEvent::Replication { source, receiving: *connected, applying: *applier, error: error.clone() }

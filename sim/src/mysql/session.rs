@@ -114,6 +114,7 @@ async fn execute(server: &Rc<Server>, text: &str) -> Answer {
                 replication.receiver = true;
                 replication.applier = true;
                 replication.error.clear();
+                replication.applier_error.clear();
             });
             server.apply();
             Ok(Vec::new())
@@ -138,6 +139,7 @@ async fn execute(server: &Rc<Server>, text: &str) -> Answer {
                 replication.source = None;
                 replication.applier = false;
                 replication.error.clear();
+                replication.applier_error.clear();
             });
             Ok(Vec::new())
         }
@@ -219,7 +221,8 @@ fn slave_status(server: &Rc<Server>) -> Vec<String> {
         format!("Master_Host: {}", source.host),
         format!("Slave_IO_Running: {receiver}"),
         format!("Slave_SQL_Running: {}", yes(state.replication.applier)),
-        format!("Last_Error: {}", state.replication.error),
+        format!("Last_IO_Error: {}", state.replication.error),
+        format!("Last_SQL_Error: {}", state.replication.applier_error),
         format!("Retrieved_Gtid_Set: {}", state.retrieved),
         format!("Executed_Gtid_Set: {}", state.tables.executed),
     ]
@@ -256,6 +259,7 @@ fn change_master(server: &Rc<Server>, options: &[(String, String)]) -> Answer {
     server.replicate(|replication| {
         replication.source = Some(source);
         replication.error.clear();
+        replication.applier_error.clear();
     });
     Ok(Vec::new())
 }

@@ -86,8 +86,10 @@ pub struct Database {
     pub connected: bool,
     /// Whether the applier runs.
     pub applying: bool,
-    /// The last error of replication.
-    pub error: String,
+    /// The receiver's last error. One that is over, or that waiting mends, says nothing about the data.
+    pub receiver_error: String,
+    /// What stopped the applier.
+    pub applier_error: String,
 }
 
 impl Database {
@@ -107,7 +109,8 @@ impl Database {
             receiving,
             connected,
             applying,
-            error,
+            receiver_error,
+            applier_error,
         } = self;
         *server == other.server
             && *writable == other.writable
@@ -115,7 +118,8 @@ impl Database {
             && *receiving == other.receiving
             && *connected == other.connected
             && *applying == other.applying
-            && *error == other.error
+            && *receiver_error == other.receiver_error
+            && *applier_error == other.applier_error
     }
 }
 
@@ -219,10 +223,10 @@ fn follow(database: &Database, leader: &Leader) -> Action {
         return Action::Reclone { why: "the database holds transactions the primary never had" };
     }
     let follows = database.source.as_deref() == Some(leader.address.as_str());
-    if follows && !database.applying && !database.error.is_empty() {
+    if follows && !database.applying && !database.applier_error.is_empty() {
         return Action::Reclone { why: "replication cannot apply what it received" };
     }
-    if follows && database.error.contains("1236") {
+    if follows && database.receiver_error.contains("1236") {
         return Action::Reclone { why: "the primary no longer has what is missing here" };
     }
     if follows && database.receiving {
@@ -351,10 +355,19 @@ mod tests {
                 Action::Reclone { why: "the database holds transactions the primary never had" },
             ),
             (
+                "a replica stopped while it could not reach its source",
+                with(replica(), |v| {
+                    v.database.receiving = false;
+                    v.database.applying = false;
+                    v.database.receiver_error = "Lost connection".into();
+                }),
+                Action::Follow { address: "10.0.0.1".into() },
+            ),
+            (
                 "a replica with a duplicate key",
                 with(replica(), |v| {
                     v.database.applying = false;
-                    v.database.error = "Error 1062".into();
+                    v.database.applier_error = "Error 1062".into();
                 }),
                 Action::Reclone { why: "replication cannot apply what it received" },
             ),
@@ -457,7 +470,8 @@ mod tests {
                                 receiving,
                                 connected: receiving,
                                 applying,
-                                error: String::new(),
+                                receiver_error: String::new(),
+                                applier_error: String::new(),
                             },
                             prepared_for,
                             members: with_member

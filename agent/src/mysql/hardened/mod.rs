@@ -2,10 +2,10 @@
 //!
 //! A [`Role`] is the agent's built-in set of [`Hooks`]. Its parts:
 //!
-//! - [`lease`]: the agent's session in Consul and until when it can be relied on;
-//! - [`registry`]: what instances tell each other through Consul's keys;
-//! - [`decide`]: what to do next, a pure function with its table of states;
-//! - [`provision`]: an empty instance's way to data, before the database starts;
+//! - `lease`: the agent's session in Consul and until when it can be relied on;
+//! - `registry`: what instances tell each other through Consul's keys;
+//! - [`mod@decide`]: what to do next, a pure function with its table of states;
+//! - `provision`: an empty instance's way to data, before the database starts;
 //! - this file: looking, deciding, doing, while the database runs.
 //!
 //! The database always starts read-only. Only [`Action::Promote`] makes it writable, and whatever the
@@ -599,11 +599,11 @@ impl<H: Host> Hooks<H> for Role<H> {
     }
 
     async fn pre_stop(&self) -> Result<(), HookError> {
-        // The role no longer acts by now: the lock can be given up once nothing is written any more.
-        let Some(session) = self.lease.valid() else {
-            return Ok(());
-        };
-        self.demote("stopping").await;
+        // The role no longer acts by now. Whatever became of the lease, nothing is written from here on.
+        if self.local.borrow().as_ref().is_none_or(|local| local.writable) {
+            self.demote("stopping").await;
+        }
+        let Some(session) = self.lease.valid() else { return Ok(()) };
         let lock = self.seen.borrow().lock.clone();
         if let (Some(holder), Some(leader)) = (lock.session, lock.leader)
             && holder == session
@@ -614,16 +614,17 @@ impl<H: Host> Hooks<H> for Role<H> {
                 .await
                 .map_err(|error| HookError::Failed(error.to_string()))?;
         }
-        self.lease.destroy().await;
         Ok(())
     }
 
     async fn post_stop(&self) -> Result<(), HookError> {
+        // Also when the database ended by itself, or was never started: nobody has to wait for the TTL.
+        self.lease.destroy().await;
         Ok(())
     }
 
     fn handles(&self, hook: Hook<'_>) -> bool {
-        matches!(hook, Hook::PreStart | Hook::Health | Hook::PreStop)
+        matches!(hook, Hook::PreStart | Hook::Health | Hook::PreStop | Hook::PostStop)
     }
 
     fn main_started(&self, pid: u32) {
@@ -704,18 +705,20 @@ fn parse_status(rows: &[String]) -> Result<decide::Database, DatabaseError> {
         receiving: matches!(receiver, "Yes" | "Connecting"),
         connected: receiver == "Yes",
         applying: get("Slave_SQL_Running") == "Yes",
-        error: get("Last_Error").to_owned(),
+        receiver_error: get("Last_IO_Error").to_owned(),
+        applier_error: get("Last_SQL_Error").to_owned(),
     })
 }
 
 fn describe(database: &decide::Database) -> String {
     let yes = |yes| if yes { "yes" } else { "no" };
     format!(
-        "writable {}, receiving {}, applying {}, error `{}`",
+        "writable {}, receiving {}, applying {}, errors `{}` and `{}`",
         yes(database.writable),
         yes(database.connected),
         yes(database.applying),
-        database.error
+        database.receiver_error,
+        database.applier_error
     )
 }
 
