@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Consul;
-use super::catalog::{CRITICAL, Check, Definition, Service};
+use super::state::catalog::{CRITICAL, Check, Definition, Service};
+use super::state::{Command, Deregistration, Registration};
 use super::timers::{Due, Key};
 
 const CHECK_UPDATE_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -71,13 +72,9 @@ impl Consul {
             .filter(|check| checks.iter().all(|new| new.id != check.id))
             .map(|check| check.id.clone())
             .collect();
-        let index = self.next_index();
         self.agent.services.insert(service.id.clone(), service.clone());
-        self.catalog_put_service(index, service);
-        for check in checks {
-            let check = self.local_put_check(check);
-            self.catalog_put_check(index, check);
-        }
+        let checks = checks.into_iter().map(|check| self.local_put_check(check)).collect();
+        self.push(Command::Register(Box::new(Registration { node: None, service: Some(service), checks })));
         for id in stale {
             self.agent_remove_check(&id);
         }
@@ -97,24 +94,27 @@ impl Consul {
         for check in checks {
             self.local_remove_check(&check);
         }
-        let index = self.next_index();
-        let node = self.config.node.clone();
-        self.catalog_remove_service(index, &node, id);
+        self.push(Command::Deregister(Deregistration {
+            node: self.config.node.clone(),
+            service: id.to_owned(),
+            check: String::new(),
+        }));
     }
 
     /// Registers a check.
     pub(super) fn agent_put_check(&mut self, request: CheckRequest) {
         let check = self.local_put_check(request);
-        let index = self.next_index();
-        self.catalog_put_check(index, check);
+        self.push_check(check);
     }
 
     /// Deregisters a check. Deregistering what is not there is fine.
     pub(super) fn agent_remove_check(&mut self, id: &str) {
         if self.local_remove_check(id) {
-            let index = self.next_index();
-            let node = self.config.node.clone();
-            self.catalog_remove_check(index, &node, id);
+            self.push(Command::Deregister(Deregistration {
+                node: self.config.node.clone(),
+                service: String::new(),
+                check: id.to_owned(),
+            }));
         }
     }
 
@@ -154,8 +154,7 @@ impl Consul {
         };
         self.timers.cancel(local.push.take());
         let check = local.check.clone();
-        let index = self.next_index();
-        self.catalog_put_check(index, check);
+        self.push_check(check);
     }
 
     /// Deregisters the service of a check that has been critical for too long.
@@ -263,6 +262,19 @@ impl Consul {
         self.agent.checks.insert(id.clone(), local);
         self.reap_arm(&id);
         check
+    }
+
+    /// Brings the catalog up to date.
+    fn push(&mut self, command: Command) {
+        self.apply(&command);
+    }
+
+    fn push_check(&mut self, check: Check) {
+        self.push(Command::Register(Box::new(Registration {
+            node: None,
+            service: None,
+            checks: vec![check],
+        })));
     }
 
     fn local_remove_check(&mut self, id: &str) -> bool {

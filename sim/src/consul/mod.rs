@@ -8,32 +8,24 @@
 //! started with `-server -bootstrap`: statuses, headers, bodies and error texts. `tests/consul_parity.rs`
 //! plays the same requests to both. What it does not know it refuses; it never pretends.
 //!
-//! The rule a change must keep: whatever changes state takes one raft index from `next_index`,
-//! and everything that happens because of it (a check turns critical, its sessions end, their locks are
-//! released) happens at that same index.
+//! The rule a change must keep: whatever the servers of a cluster agree on is in [`state`], and changes
+//! by a command of the log and in no other way. What one agent knows by itself is in [`agent`].
 
 mod agent;
 mod api;
 mod blocking;
-mod catalog;
 mod duration;
-mod kv;
-mod lag;
-mod lock;
-mod register;
+mod leader;
 pub mod server;
-mod session;
+mod state;
 mod timers;
-mod txn;
 
 #[cfg(test)]
 mod server_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,6 +34,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 pub use self::blocking::Blocked;
+use self::state::Command;
 use crate::record::ConsulEvent;
 
 /// Who the server is.
@@ -82,15 +75,11 @@ pub struct Consul {
     node_id: String,
     stream: ChaCha8Rng,
     now: Duration,
-    index: u64,
     revision: u64,
-    kv: kv::Table,
-    lock_delays: BTreeMap<Rc<str>, Duration>,
-    sessions: session::Sessions,
-    catalogs: lag::Catalogs,
+    state: state::State,
+    leader: leader::Leader,
     agent: agent::Local,
     timers: timers::Timers,
-    events: Vec<(Duration, ConsulEvent)>,
 }
 
 impl Consul {
@@ -101,18 +90,14 @@ impl Consul {
             node_id: String::new(),
             stream,
             now: Duration::ZERO,
-            index: 0,
             revision: 0,
-            kv: kv::Table::default(),
-            lock_delays: BTreeMap::new(),
-            sessions: session::Sessions::default(),
-            catalogs: lag::Catalogs::default(),
+            state: state::State::default(),
+            leader: leader::Leader::default(),
             agent: agent::Local::default(),
             timers: timers::Timers::default(),
-            events: Vec::new(),
         };
         consul.node_id = consul.draw_uuid();
-        consul.bootstrap();
+        consul.state.bootstrap(&consul.config, &consul.node_id);
         consul
     }
 
@@ -132,33 +117,38 @@ impl Consul {
     pub fn advance(&mut self, now: Duration) {
         let before = self.now;
         while let Some((at, due)) = self.timers.pop(now) {
-            self.now = self.now.max(at);
+            self.set_time(at);
             match due {
                 timers::Due::SessionExpiry(id) => self.session_expire(&id),
                 timers::Due::CheckTtl(id) => self.check_expire(&id),
                 timers::Due::CheckOutput(id) => self.check_push(&id),
                 timers::Due::CriticalReap(id) => self.check_reap(&id),
-                timers::Due::Tombstones(index) => self.kv.reap(index),
+                timers::Due::Tombstones(index) => drop(self.apply(&Command::Reap(index))),
             }
         }
-        self.now = self.now.max(now);
+        self.set_time(now);
         if self.now > before {
-            if self.catalogs.moved(before, self.now) {
+            if self.state.catalogs.moved(before, self.now) {
                 self.changed();
             }
-            self.catalogs.prune(self.now);
+            self.state.catalogs.prune(self.now);
         }
+    }
+
+    fn set_time(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+        self.state.now = self.now;
     }
 
     /// When [`Self::advance`] next has something to do.
     pub fn next_deadline(&self) -> Option<Duration> {
-        let lag = self.catalogs.next(self.now);
+        let lag = self.state.catalogs.next(self.now);
         [self.timers.next(), lag].into_iter().flatten().min()
     }
 
     /// Takes the events since the last call, each with when it happened.
     pub fn drain_events(&mut self) -> Vec<(Duration, ConsulEvent)> {
-        std::mem::take(&mut self.events)
+        self.state.drain_events()
     }
 
     /// Shows `reader` the catalog of `delay` ago from `now` on, in health and catalog answers, their
@@ -166,27 +156,17 @@ impl Consul {
     /// the agent's own endpoints never lag, and what a reader has seen it does not unsee.
     pub fn set_catalog_lag(&mut self, now: Duration, reader: IpAddr, delay: Option<Duration>) {
         self.advance(now);
-        self.catalogs.set_lag(self.now, reader, delay);
+        self.state.catalogs.set_lag(self.now, reader, delay);
         self.changed();
     }
 
     /// Grows whenever a blocking query may have something new to say.
     pub fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    /// The index of a new raft entry.
-    fn next_index(&mut self) -> u64 {
-        self.index += 1;
-        self.index
+        self.revision + self.state.revision()
     }
 
     fn changed(&mut self) {
         self.revision += 1;
-    }
-
-    fn event(&mut self, event: ConsulEvent) {
-        self.events.push((self.now, event));
     }
 
     fn draw_uuid(&mut self) -> String {

@@ -48,19 +48,6 @@ impl Timers {
         }
     }
 
-    /// Names everything armed up to now.
-    pub(super) fn mark(&self) -> u64 {
-        self.armed
-    }
-
-    /// Cancels everything armed since `mark`.
-    pub(super) fn undo(&mut self, mark: u64) {
-        if self.armed > mark {
-            self.queue.retain(|(_, number), _| *number <= mark);
-            self.armed = mark;
-        }
-    }
-
     /// When the next entry is due.
     pub(super) fn next(&self) -> Option<Duration> {
         self.queue.first_key_value().map(|(key, _)| key.0)

@@ -14,7 +14,7 @@ use super::reply::{self, Failure};
 use super::{Call, Outcome, decode, status};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
-use crate::consul::catalog::{CRITICAL, Check, PASSING, Service, ServiceAddress, WARNING, Weights};
+use crate::consul::state::catalog::{CRITICAL, Check, PASSING, Service, ServiceAddress, WARNING, Weights};
 
 const VERSION: &str = "1.8.7";
 
@@ -96,7 +96,7 @@ pub(super) fn itself(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fa
                 "leader_addr": status::address(consul),
                 "server": "true",
             },
-            "raft": { "last_log_index": consul.index.to_string(), "num_peers": "0", "state": "Leader" },
+            "raft": { "last_log_index": consul.state.index.to_string(), "num_peers": "0", "state": "Leader" },
         },
         "Meta": { "consul-network-segment": "" },
     })))

@@ -11,8 +11,8 @@ use super::reply::Failure;
 use super::{Call, Outcome, decode};
 use crate::consul::Consul;
 use crate::consul::agent::CheckRequest;
-use crate::consul::catalog::{CRITICAL, PASSING, Service, ServiceAddress, WARNING, Weights};
 use crate::consul::duration::positive;
+use crate::consul::state::catalog::{CRITICAL, PASSING, Service, ServiceAddress, WARNING, Weights};
 
 const SERVICE_TYPE: &str = "struct { EnableTagOverrideSnake bool \"json:\\\"enable_tag_override\\\"\"; \
                             TaggedAddressesSnake map[string]structs.ServiceAddress \

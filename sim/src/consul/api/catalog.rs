@@ -11,7 +11,7 @@ use super::reply::{self, Failure};
 use super::{Call, Outcome};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
-use crate::consul::catalog::{Catalog, Node, Service, ServiceAddress, Weights};
+use crate::consul::state::catalog::{Catalog, Node, Service, ServiceAddress, Weights};
 
 /// What of the catalog is read.
 #[derive(Debug)]

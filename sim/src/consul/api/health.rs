@@ -10,7 +10,7 @@ use super::reply::{self, Failure};
 use super::{Call, Outcome};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
-use crate::consul::catalog::{Catalog, Check, PASSING};
+use crate::consul::state::catalog::{Catalog, Check, PASSING};
 
 /// Whose health is read.
 #[derive(Debug)]

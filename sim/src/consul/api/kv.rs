@@ -11,10 +11,12 @@ use serde::{Serialize, Serializer};
 
 use super::params::Form;
 use super::reply::{self, Failure};
-use super::{Call, Outcome};
+use super::{Call, Outcome, carried_out};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
-use crate::consul::kv::{Entry, Write};
+use crate::consul::leader::Proposal;
+use crate::consul::state::Command;
+use crate::consul::state::kv::{Entry, Write};
 
 /// The greatest value a key can have, and the greatest transaction.
 pub(super) const SIZE_MAX: usize = 512 * 1024;
@@ -47,13 +49,13 @@ pub(in crate::consul) enum Read {
     },
 }
 
-pub(super) fn endpoint(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+pub(super) fn endpoint(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     if call.method == Method::GET {
         get(call)
     } else if call.method == Method::PUT {
-        put(consul, call)
+        put(call)
     } else {
-        delete(consul, call)
+        delete(call)
     }
 }
 
@@ -73,7 +75,7 @@ fn get(call: &Call<'_>) -> Result<Outcome, Failure> {
     Ok(Outcome::Read(super::Read::Kv(read)))
 }
 
-fn put(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+fn put(call: &Call<'_>) -> Result<Outcome, Failure> {
     let key = key(call)?;
     let params = &call.params;
     params.only_one_of(&["cas", "acquire", "release"])?;
@@ -81,39 +83,33 @@ fn put(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let cas = params.number("cas")?;
     check_size(call.body, "kv_max_value_size")?;
     let write = Write { key: key.into(), value: call.body.clone(), flags };
-    let index = consul.next_index();
-    let applied = if let Some(session) = params.get("acquire") {
-        consul.kv_lock(index, write, session).map_err(Failure::internal)?.is_ok()
+    let command = if let Some(session) = params.get("acquire") {
+        Command::Lock(write, session.to_owned())
     } else if let Some(session) = params.get("release") {
-        consul.kv_unlock(index, write, session).map_err(Failure::internal)?.is_some()
+        Command::Unlock(write, session.to_owned())
     } else if let Some(cas) = cas {
-        consul.kv_set_cas(index, write, cas).is_some()
+        Command::SetCas(write, cas)
     } else {
-        consul.kv_set(index, write);
-        true
+        Command::Set(write)
     };
-    Ok(call.json(&applied))
+    Ok(write_of(command))
 }
 
-fn delete(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+fn write_of(command: Command) -> Outcome {
+    Outcome::Write(Proposal::Command(command), carried_out)
+}
+
+fn delete(call: &Call<'_>) -> Result<Outcome, Failure> {
     let params = &call.params;
     params.only_one_of(&["recurse", "cas"])?;
     if params.has("recurse") {
-        let index = consul.next_index();
-        consul.kv_delete_tree(index, call.rest);
-        return Ok(call.json(&true));
+        return Ok(write_of(Command::DeleteTree(call.rest.to_owned())));
     }
-    let key = key(call)?;
-    let cas = params.number("cas")?;
-    let index = consul.next_index();
-    let deleted = match cas {
-        Some(cas) => consul.kv_delete_cas(index, key, cas),
-        None => {
-            consul.kv_delete(index, key);
-            true
-        }
-    };
-    Ok(call.json(&deleted))
+    let key = key(call)?.to_owned();
+    Ok(write_of(match params.number("cas")? {
+        Some(cas) => Command::DeleteCas(key, cas),
+        None => Command::Delete(key),
+    }))
 }
 
 fn key<'a>(call: &Call<'a>) -> Result<&'a str, Failure> {
@@ -194,7 +190,7 @@ pub(super) fn from_base64(text: &str) -> Result<Bytes, String> {
 
 impl Read {
     pub(super) fn seen(&self, consul: &Consul) -> Seen {
-        let kv = &consul.kv;
+        let kv = &consul.state.kv;
         let (index, written) = match self {
             Self::Entry { key, .. } => {
                 (kv.get(key).map_or(kv.index(), |entry| entry.modify_index), kv.written_at(key))
@@ -208,13 +204,13 @@ impl Read {
 
     pub(super) fn answer(&self, consul: &Consul, form: &Form) -> Response<Bytes> {
         match self {
-            Self::Entry { key, raw } => match consul.kv.get(key) {
+            Self::Entry { key, raw } => match consul.state.kv.get(key) {
                 None => reply::empty(StatusCode::NOT_FOUND),
                 Some(entry) if *raw => raw_value(entry),
                 Some(entry) => reply::json(StatusCode::OK, &[Shown::new(entry)], form.pretty),
             },
             Self::Tree { prefix } => {
-                let entries: Vec<_> = consul.kv.under(prefix).map(|entry| Shown::new(entry)).collect();
+                let entries: Vec<_> = consul.state.kv.under(prefix).map(|entry| Shown::new(entry)).collect();
                 if entries.is_empty() {
                     return reply::empty(StatusCode::NOT_FOUND);
                 }
@@ -222,7 +218,7 @@ impl Read {
             }
             Self::Keys { prefix, separator } => {
                 let mut keys: Vec<&str> =
-                    consul.kv.under(prefix).map(|entry| up_to(&entry.key, prefix, separator)).collect();
+                    consul.state.kv.under(prefix).map(|entry| up_to(&entry.key, prefix, separator)).collect();
                 keys.dedup();
                 if keys.is_empty() && !prefix.is_empty() {
                     return reply::empty(StatusCode::NOT_FOUND);

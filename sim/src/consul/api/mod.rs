@@ -25,6 +25,8 @@ use percent_encoding::percent_decode_str;
 use self::params::Params;
 use self::reply::Failure;
 use super::blocking::{Blocked, Seen, Until};
+use super::leader::Proposal;
+use super::state::Applied;
 use super::{Consul, Reply};
 
 pub(super) use self::params::Form;
@@ -35,7 +37,14 @@ enum Outcome {
     Answer(Response<Bytes>),
     /// It reads this, and may wait for it.
     Read(Read),
+    /// It writes this, and answers with what comes of it.
+    Write(Proposal, Finish),
+    /// It renews this session.
+    Renew(String),
 }
+
+/// Makes an answer of what a write came to.
+type Finish = fn(Applied, &Form) -> Result<Response<Bytes>, Failure>;
 
 type Endpoint = fn(&mut Consul, &Call<'_>) -> Result<Outcome, Failure>;
 
@@ -47,6 +56,15 @@ struct Call<'a> {
     params: Params<'a>,
     form: Form,
     body: &'a Bytes,
+}
+
+/// The answer that says whether a write was carried out.
+fn carried_out(applied: Applied, form: &Form) -> Result<Response<Bytes>, Failure> {
+    match applied {
+        Applied::If(it_was) => Ok(reply::json(StatusCode::OK, &it_was, form.pretty)),
+        Applied::Failed(why) => Err(Failure::internal(why)),
+        Applied::Done | Applied::Session(_) | Applied::Txn(_) => Ok(reply::empty(StatusCode::OK)),
+    }
 }
 
 impl Call<'_> {
@@ -66,6 +84,7 @@ pub(super) enum Read {
     Session(session::Read),
     Catalog(catalog::Read),
     Health(health::Read),
+    Txn(txn::Read),
     AgentService(agent::ServiceRead),
 }
 
@@ -75,8 +94,9 @@ impl Read {
         match self {
             Self::Kv(read) => read.seen(consul),
             Self::Session(read) => read.seen(consul),
-            Self::Catalog(read) => read.seen(consul.catalogs.seen_by(reader, consul.now)),
-            Self::Health(read) => read.seen(consul.catalogs.seen_by(reader, consul.now)),
+            Self::Catalog(read) => read.seen(consul.state.catalogs.seen_by(reader, consul.now)),
+            Self::Health(read) => read.seen(consul.state.catalogs.seen_by(reader, consul.now)),
+            Self::Txn(_) => Seen { index: 0, written: 0, hash: None },
             Self::AgentService(read) => read.seen(consul),
         }
     }
@@ -87,13 +107,14 @@ impl Read {
             Self::Kv(read) => (read.answer(consul, form), None),
             Self::Session(read) => (read.answer(consul, form), None),
             Self::Catalog(read) => {
-                let seen = consul.catalogs.seen_by(reader, consul.now);
+                let seen = consul.state.catalogs.seen_by(reader, consul.now);
                 (read.answer(seen, form), Some(form.consistency))
             }
             Self::Health(read) => {
-                let seen = consul.catalogs.seen_by(reader, consul.now);
+                let seen = consul.state.catalogs.seen_by(reader, consul.now);
                 (read.answer(seen, form), Some(form.consistency))
             }
+            Self::Txn(read) => return read.answer(consul, form),
             Self::AgentService(read) => return read.answer(consul, form),
         };
         reply::query_headers(&mut response, index, consistency);
@@ -199,12 +220,20 @@ pub(super) fn answer(consul: &mut Consul, reader: IpAddr, request: &Request<Byte
     match outcome {
         Ok((Outcome::Answer(response), _)) => Reply::Now(response),
         Ok((Outcome::Read(read), form)) => respond(consul, reader, read, form),
+        Ok((Outcome::Write(proposal, finish), form)) => {
+            let applied = consul.propose(proposal);
+            Reply::Now(finish(applied, &form).unwrap_or_else(Failure::into_response))
+        }
+        Ok((Outcome::Renew(id), form)) => {
+            Reply::Now(session::renewed(consul, &id, &form).unwrap_or_else(Failure::into_response))
+        }
         Err(failure) => Reply::Now(failure.into_response()),
     }
 }
 
 fn respond(consul: &mut Consul, reader: IpAddr, read: Read, form: Form) -> Reply {
     let until = match &read {
+        Read::Txn(_) => None,
         Read::AgentService(read) => read.hash().map(|hash| Until::Not(hash.to_owned())),
         _ if form.index > 0 => Some(Until::Past(form.index)),
         _ => None,

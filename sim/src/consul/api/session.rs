@@ -7,11 +7,13 @@ use serde_json::Value;
 
 use super::params::Form;
 use super::reply::{self, Failure};
-use super::{Call, Outcome, decode};
+use super::{Call, Outcome, carried_out, decode};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
-use crate::consul::catalog::SERF_HEALTH;
-use crate::consul::session::{Request, ServiceCheck};
+use crate::consul::leader::Proposal;
+use crate::consul::state::catalog::SERF_HEALTH;
+use crate::consul::state::session::{Request, ServiceCheck};
+use crate::consul::state::{Applied, Command};
 
 const LOCK_DELAY_DEFAULT: i64 = 15_000_000_000;
 /// A number below this is of seconds, and of nanoseconds from it on.
@@ -53,8 +55,14 @@ pub(super) fn create(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fa
             .map_err(|why| Failure::bad(format!("Request decode failed: {why}")))?;
     }
     reconcile(&mut request);
-    let id = consul.session_create(request).map_err(Failure::internal)?;
-    Ok(call.json(&Created { id: &id }))
+    Ok(Outcome::Write(Proposal::Session(request), created))
+}
+
+fn created(applied: Applied, form: &Form) -> Result<Response<Bytes>, Failure> {
+    match applied {
+        Applied::Session(id) => Ok(reply::json(StatusCode::OK, &Created { id: &id }, form.pretty)),
+        other => carried_out(other, form),
+    }
 }
 
 fn read(body: &Value, request: &mut Request) -> decode::Result<()> {
@@ -119,22 +127,26 @@ fn service_checks(value: &Value) -> decode::Result<Option<Vec<ServiceCheck>>> {
     }
 }
 
-pub(super) fn renew(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let id = id(call)?;
+pub(super) fn renew(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    Ok(Outcome::Renew(id(call)?.to_owned()))
+}
+
+/// Renews a session, which writes nothing, so the leader alone knows of it.
+pub(super) fn renewed(consul: &mut Consul, id: &str, form: &Form) -> Result<Response<Bytes>, Failure> {
     match consul.session_renew(id).map_err(Failure::internal)? {
-        Some(session) => Ok(call.json(&[session])),
+        Some(session) => Ok(reply::json(StatusCode::OK, &[session], form.pretty)),
         None => Err(Failure::new(StatusCode::NOT_FOUND, format!("Session id '{id}' not found"))),
     }
 }
 
-pub(super) fn destroy(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    consul.session_destroy(id(call)?).map_err(Failure::internal)?;
-    Ok(call.json(&true))
+pub(super) fn destroy(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    let command = Command::SessionDestroy(id(call)?.to_owned(), "destroyed".to_owned());
+    Ok(Outcome::Write(Proposal::Command(command), carried_out))
 }
 
 pub(super) fn info(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let id = id(call)?;
-    consul.sessions.find(id).map_err(Failure::internal)?;
+    consul.state.sessions.find(id).map_err(Failure::internal)?;
     Ok(Outcome::Read(super::Read::Session(Read::One(id.to_owned()))))
 }
 
@@ -158,9 +170,9 @@ fn id<'a>(call: &Call<'a>) -> Result<&'a str, Failure> {
 
 impl Read {
     pub(super) fn seen(&self, consul: &Consul) -> Seen {
-        let index = consul.sessions.index();
+        let index = consul.state.sessions.index();
         let written = match self {
-            Self::One(id) => match consul.sessions.find(id) {
+            Self::One(id) => match consul.state.sessions.find(id) {
                 Ok(Some(session)) => session.create_index,
                 _ => index,
             },
@@ -171,11 +183,14 @@ impl Read {
 
     pub(super) fn answer(&self, consul: &Consul, form: &Form) -> Response<Bytes> {
         let sessions: Vec<_> = match self {
-            Self::One(id) => consul.sessions.find(id).ok().flatten().into_iter().collect(),
-            Self::All => consul.sessions.iter().collect(),
-            Self::Node(node) => {
-                consul.sessions.iter().filter(|session| session.node.eq_ignore_ascii_case(node)).collect()
-            }
+            Self::One(id) => consul.state.sessions.find(id).ok().flatten().into_iter().collect(),
+            Self::All => consul.state.sessions.iter().collect(),
+            Self::Node(node) => consul
+                .state
+                .sessions
+                .iter()
+                .filter(|session| session.node.eq_ignore_ascii_case(node))
+                .collect(),
         };
         reply::json(StatusCode::OK, &sessions, form.pretty)
     }

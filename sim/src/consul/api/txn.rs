@@ -1,16 +1,19 @@
 //! `/v1/txn`.
 
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::HeaderValue;
+use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::kv::{self, Shown};
+use super::params::Form;
 use super::reply::{self, Failure};
-use super::{Call, Outcome, decode};
+use super::{Call, Outcome, carried_out, decode};
 use crate::consul::Consul;
-use crate::consul::txn::{Done, Operation, Refusal};
+use crate::consul::leader::Proposal;
+use crate::consul::state::txn::{Done, Operation, Refusal};
+use crate::consul::state::{Applied, Command};
 
 const OPERATIONS_MAX: usize = 64;
 
@@ -45,7 +48,7 @@ struct Error {
     what: String,
 }
 
-pub(super) fn endpoint(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+pub(super) fn endpoint(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     kv::check_size(call.body, "txn_max_req_len")?;
     let operations = decode::parse(call.body)
         .and_then(|body| operations(&body))
@@ -56,29 +59,42 @@ pub(super) fn endpoint(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, 
             format!("Transaction contains too many operations ({} > {OPERATIONS_MAX})", operations.len()),
         ));
     }
-    let read_only = !operations.iter().any(Operation::writes);
-    let outcome = consul.transact(&operations, read_only);
-    let (status, results, errors) = match &outcome {
-        Ok(done) => (StatusCode::OK, Some(done.iter().map(shown).collect()), None),
-        Err(refusals) => (StatusCode::CONFLICT, None, Some(refusals.iter().map(error).collect())),
-    };
-    let answer = Answer {
-        results,
-        errors,
-        read: read_only.then_some(ReadOnly {
-            index: 0,
-            last_contact: 0,
-            known_leader: true,
-            consistency_level: "",
-        }),
-    };
-    let mut response = reply::json(status, &answer, call.form.pretty);
-    if read_only {
+    Ok(match operations.iter().any(Operation::writes) {
+        true => Outcome::Write(Proposal::Command(Command::Txn(operations)), finish),
+        false => Outcome::Read(super::Read::Txn(Read(operations))),
+    })
+}
+
+/// A transaction that only reads, which is answered without the log.
+#[derive(Debug)]
+pub(in crate::consul) struct Read(Vec<Operation>);
+
+impl Read {
+    pub(super) fn answer(&self, consul: &Consul, form: &Form) -> Response<Bytes> {
+        let mut state = consul.state.clone();
+        let outcome = state.precheck(&self.0).and_then(|()| state.transact(state.index, &self.0));
+        let read = ReadOnly { index: 0, last_contact: 0, known_leader: true, consistency_level: "" };
+        let mut response = answer(&outcome, Some(read), form);
         let headers = response.headers_mut();
         headers.insert(reply::KNOWN_LEADER, HeaderValue::from_static("true"));
         headers.insert(reply::LAST_CONTACT, HeaderValue::from_static("0"));
+        response
     }
-    Ok(Outcome::Answer(response))
+}
+
+fn finish(applied: Applied, form: &Form) -> Result<Response<Bytes>, Failure> {
+    match applied {
+        Applied::Txn(outcome) => Ok(answer(&outcome, None, form)),
+        other => carried_out(other, form),
+    }
+}
+
+fn answer(outcome: &Result<Vec<Done>, Vec<Refusal>>, read: Option<ReadOnly>, form: &Form) -> Response<Bytes> {
+    let (status, results, errors) = match outcome {
+        Ok(done) => (StatusCode::OK, Some(done.iter().map(shown).collect()), None),
+        Err(refusals) => (StatusCode::CONFLICT, None, Some(refusals.iter().map(error).collect())),
+    };
+    reply::json(status, &Answer { results, errors, read }, form.pretty)
 }
 
 fn shown(done: &Done) -> OneResult<'_> {

@@ -1,67 +1,105 @@
 //! Sessions: what a lock belongs to, and all the ways one ends.
 //!
 //! A session lives until it is destroyed, until twice its TTL after it was last created or renewed, or
-//! until a check it is bound to turns critical or goes away. Whatever ends it goes through
-//! [`Consul::invalidate`], in the same raft index as its cause: its locks are released or their keys
-//! deleted, and their lock-delay begins. Only invalidation starts a lock-delay; releasing or deleting a
-//! key does not.
+//! until a check it is bound to turns critical or goes away. When a TTL is over is the leader's to say.
+//! Whatever ends it goes through [`State::invalidate`], in the same raft index as its cause: its locks are
+//! released or their keys deleted, and their lock-delay begins. Only invalidation starts a lock-delay;
+//! releasing or deleting a key does not.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::duration::{micros, positive};
 use super::kv::Write;
-use super::timers::{Due, Key};
-use super::{Consul, catalog};
+use super::{Effect, State, catalog};
+use crate::consul::duration::{self, micros, positive};
 use crate::record::ConsulEvent;
 
-/// A session's TTL counts twice: a holder must stop after one, nobody else starts before two.
-const TTL_MULTIPLIER: u32 = 2;
 const LOCK_DELAY_MAX: Duration = Duration::from_secs(60);
 const TTL_MIN: i64 = 10_000_000_000;
 const TTL_MAX: i64 = 86_400_000_000_000;
 
 /// What becomes of a session's keys when it ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Behavior {
+pub(in crate::consul) enum Behavior {
     Release,
     Delete,
 }
 
 /// A service check a session is bound to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct ServiceCheck {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::consul) struct ServiceCheck {
     #[serde(rename = "ID")]
-    pub(super) id: String,
+    pub(in crate::consul) id: String,
     #[serde(rename = "Namespace")]
-    pub(super) namespace: String,
+    pub(in crate::consul) namespace: String,
 }
 
 /// What a client asks for when it creates a session.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
-    pub(super) name: String,
-    pub(super) node: String,
-    pub(super) lock_delay_nanos: i64,
-    pub(super) behavior: String,
-    pub(super) ttl: String,
-    pub(super) node_checks: Option<Vec<String>>,
-    pub(super) service_checks: Option<Vec<ServiceCheck>>,
-    pub(super) checks: Option<Vec<String>>,
+pub(in crate::consul) struct Request {
+    pub(in crate::consul) name: String,
+    pub(in crate::consul) node: String,
+    pub(in crate::consul) lock_delay_nanos: i64,
+    pub(in crate::consul) behavior: String,
+    pub(in crate::consul) ttl: String,
+    pub(in crate::consul) node_checks: Option<Vec<String>>,
+    pub(in crate::consul) service_checks: Option<Vec<ServiceCheck>>,
+    pub(in crate::consul) checks: Option<Vec<String>>,
+}
+
+/// A session to be, with all a leader has to settle settled.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::consul) struct New(Session);
+
+impl New {
+    /// What `request` asks for, to be called `id`.
+    ///
+    /// # Errors
+    /// Consul's text for what is wrong with it.
+    pub(in crate::consul) fn of(request: Request, id: Rc<str>) -> Result<Self, String> {
+        if request.node.is_empty() {
+            return Err("Must provide Node".to_owned());
+        }
+        let behavior = match request.behavior.as_str() {
+            "" | "release" => Behavior::Release,
+            "delete" => Behavior::Delete,
+            other => return Err(format!("Invalid Behavior setting '{other}'")),
+        };
+        let ttl = match request.ttl.as_str() {
+            "" => 0,
+            text => duration::parse(text).map_err(|why| format!("Session TTL '{text}' invalid: {why}"))?,
+        };
+        if ttl != 0 && !(TTL_MIN..=TTL_MAX).contains(&ttl) {
+            return Err(format!("Invalid Session TTL '{ttl}', must be between [10s=24h0m0s]"));
+        }
+        Ok(Self(Session {
+            id,
+            name: request.name,
+            node: request.node,
+            lock_delay_nanos: request.lock_delay_nanos,
+            behavior,
+            ttl_text: request.ttl,
+            node_checks: request.node_checks,
+            service_checks: request.service_checks,
+            checks: request.checks,
+            create_index: 0,
+            modify_index: 0,
+        }))
+    }
 }
 
 /// A session, as it is shown.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Session {
+pub(in crate::consul) struct Session {
     #[serde(rename = "ID")]
-    pub(super) id: Rc<str>,
-    pub(super) name: String,
-    pub(super) node: String,
+    pub(in crate::consul) id: Rc<str>,
+    pub(in crate::consul) name: String,
+    pub(in crate::consul) node: String,
     #[serde(rename = "LockDelay")]
     lock_delay_nanos: i64,
     behavior: Behavior,
@@ -69,17 +107,18 @@ pub(super) struct Session {
     ttl_text: String,
     node_checks: Option<Vec<String>>,
     service_checks: Option<Vec<ServiceCheck>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     checks: Option<Vec<String>>,
-    pub(super) create_index: u64,
+    pub(in crate::consul) create_index: u64,
     modify_index: u64,
-    #[serde(skip)]
-    ttl: Duration,
-    #[serde(skip)]
-    expiry: Option<Key>,
 }
 
 impl Session {
+    /// Its TTL; zero for none.
+    pub(in crate::consul) fn ttl(&self) -> Duration {
+        duration::parse(&self.ttl_text).map_or(Duration::ZERO, positive)
+    }
+
     fn bound(&self) -> impl Iterator<Item = &str> {
         let plain = self.checks.iter().chain(&self.node_checks).flatten();
         let service = self.service_checks.iter().flatten();
@@ -88,8 +127,8 @@ impl Session {
 }
 
 /// All sessions.
-#[derive(Debug, Default)]
-pub(super) struct Sessions {
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(in crate::consul) struct Sessions {
     by_id: BTreeMap<Rc<str>, Session>,
     index: u64,
 }
@@ -99,18 +138,18 @@ impl Sessions {
     ///
     /// # Errors
     /// Consul's text when `id` cannot be a session's.
-    pub(super) fn find(&self, id: &str) -> Result<Option<&Session>, String> {
+    pub(in crate::consul) fn find(&self, id: &str) -> Result<Option<&Session>, String> {
         validate(id)?;
         Ok(self.by_id.get(&*id.to_ascii_lowercase()))
     }
 
     /// All, by id.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Session> {
+    pub(in crate::consul) fn iter(&self) -> impl Iterator<Item = &Session> {
         self.by_id.values()
     }
 
     /// The newest index of the table.
-    pub(super) fn index(&self) -> u64 {
+    pub(in crate::consul) fn index(&self) -> u64 {
         self.index
     }
 }
@@ -130,46 +169,15 @@ fn validate(id: &str) -> Result<(), String> {
     }
 }
 
-impl Consul {
-    /// Creates a session and returns its id.
+impl State {
+    /// Begins a session and returns its id.
     ///
     /// # Errors
-    /// Consul's text for what is wrong with it.
-    pub(super) fn session_create(&mut self, request: Request) -> Result<Rc<str>, String> {
-        if request.node.is_empty() {
-            return Err("Must provide Node".to_owned());
-        }
-        let behavior = match request.behavior.as_str() {
-            "" | "release" => Behavior::Release,
-            "delete" => Behavior::Delete,
-            other => return Err(format!("Invalid Behavior setting '{other}'")),
-        };
-        let ttl = match request.ttl.as_str() {
-            "" => 0,
-            text => {
-                super::duration::parse(text).map_err(|why| format!("Session TTL '{text}' invalid: {why}"))?
-            }
-        };
-        if ttl != 0 && !(TTL_MIN..=TTL_MAX).contains(&ttl) {
-            return Err(format!("Invalid Session TTL '{ttl}', must be between [10s=24h0m0s]"));
-        }
-        let id: Rc<str> = self.draw_uuid().into();
-        let index = self.next_index();
-        let session = Session {
-            id: Rc::clone(&id),
-            name: request.name,
-            node: request.node,
-            lock_delay_nanos: request.lock_delay_nanos,
-            behavior,
-            ttl_text: request.ttl,
-            node_checks: request.node_checks,
-            service_checks: request.service_checks,
-            checks: request.checks,
-            create_index: index,
-            modify_index: index,
-            ttl: positive(ttl),
-            expiry: None,
-        };
+    /// Consul's text when what it is bound to is not there or not well.
+    pub(super) fn session_create(&mut self, index: u64, new: &New) -> Result<Rc<str>, String> {
+        let mut session = new.0.clone();
+        session.create_index = index;
+        session.modify_index = index;
         let catalog = self.catalogs.current();
         if catalog.node(&session.node).is_none() {
             return Err("Missing node registration".to_owned());
@@ -183,55 +191,34 @@ impl Consul {
                 Some(_) => {}
             }
         }
+        let (id, ttl) = (Rc::clone(&session.id), session.ttl());
         self.event(ConsulEvent::SessionCreated {
             session: id.to_string(),
             name: session.name.clone(),
-            ttl_us: micros(session.ttl),
+            ttl_us: micros(ttl),
             lock_delay_us: micros(positive(session.lock_delay_nanos).min(LOCK_DELAY_MAX)),
         });
         self.sessions.index = index;
         self.sessions.by_id.insert(Rc::clone(&id), session);
-        self.session_arm(&id);
+        self.effects.push(Effect::SessionBegan { id: Rc::clone(&id), ttl });
         self.changed();
         Ok(id)
     }
 
-    /// Starts a session's TTL again. This writes nothing: no index moves and nobody is woken.
+    /// Ends a session. Ending one that is not there is fine.
     ///
     /// # Errors
     /// Consul's text when `id` cannot be a session's.
-    pub(super) fn session_renew(&mut self, id: &str) -> Result<Option<&Session>, String> {
-        let Some(session) = self.sessions.find(id)? else {
-            return Ok(None);
-        };
-        let id = Rc::clone(&session.id);
-        self.session_arm(&id);
-        self.event(ConsulEvent::SessionRenewed { session: id.to_string() });
-        Ok(self.sessions.by_id.get(&id))
-    }
-
-    /// Ends a session on request. Ending one that is not there is fine.
-    ///
-    /// # Errors
-    /// Consul's text when `id` cannot be a session's.
-    pub(super) fn session_destroy(&mut self, id: &str) -> Result<(), String> {
-        let Some(session) = self.sessions.find(id)? else {
-            return Ok(());
-        };
-        let id = Rc::clone(&session.id);
-        let index = self.next_index();
-        self.invalidate(index, &id, "destroyed");
+    pub(super) fn session_end(&mut self, index: u64, id: &str, why: &str) -> Result<(), String> {
+        if let Some(session) = self.sessions.find(id)? {
+            let id = Rc::clone(&session.id);
+            self.invalidate(index, &id, why);
+        }
         Ok(())
     }
 
-    /// Ends a session whose TTL ran out.
-    pub(super) fn session_expire(&mut self, id: &str) {
-        let index = self.next_index();
-        self.invalidate(index, id, "expired");
-    }
-
     /// Ends, at `index`, every session of `node` that is bound to `check`.
-    pub(super) fn invalidate_bound(&mut self, index: u64, node: &str, check: &str, why: &str) {
+    pub(in crate::consul) fn invalidate_bound(&mut self, index: u64, node: &str, check: &str, why: &str) {
         let bound: Vec<_> = self
             .sessions
             .by_id
@@ -252,7 +239,7 @@ impl Consul {
             return;
         };
         self.sessions.index = index;
-        self.timers.cancel(session.expiry);
+        self.effects.push(Effect::SessionEnded(Rc::clone(&session.id)));
         self.event(ConsulEvent::SessionInvalidated { session: id.to_owned(), why: why.to_owned() });
         let delay = positive(session.lock_delay_nanos).min(LOCK_DELAY_MAX);
         for key in self.kv.held_by(id) {
@@ -280,17 +267,5 @@ impl Consul {
             });
         }
         self.changed();
-    }
-
-    fn session_arm(&mut self, id: &Rc<str>) {
-        let Some(session) = self.sessions.by_id.get_mut(id) else {
-            return;
-        };
-        if session.ttl.is_zero() {
-            return;
-        }
-        self.timers.cancel(session.expiry.take());
-        let at = self.now + session.ttl * TTL_MULTIPLIER;
-        session.expiry = Some(self.timers.arm(at, Due::SessionExpiry(Rc::clone(id))));
     }
 }

@@ -4,34 +4,24 @@
 //! orders the holders of a key only while nobody writes that key outside its lock.
 
 use std::rc::Rc;
-use std::time::Duration;
 
-use super::Consul;
 use super::kv::{Entry, Write};
-use super::timers::Due;
+use super::{Effect, State};
 use crate::record::ConsulEvent;
 
-const TOMBSTONE_TTL: Duration = Duration::from_secs(15 * 60);
-const TOMBSTONE_GRANULARITY: Duration = Duration::from_secs(30);
-
-/// Why a lock was refused.
+/// A lock that was refused: another session holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// Another session holds it.
-    Held,
-    /// It was lost to an invalidation a moment ago.
-    LockDelay,
-}
+pub(in crate::consul) struct Held;
 
-impl Consul {
+impl State {
     /// A plain write: whoever holds the key goes on holding it.
-    pub(super) fn kv_set(&mut self, index: u64, write: Write) -> Rc<Entry> {
+    pub(in crate::consul) fn kv_set(&mut self, index: u64, write: Write) -> Rc<Entry> {
         let session = self.kv.get(&write.key).and_then(|entry| entry.session.clone());
         self.kv_put(index, write, session, 0)
     }
 
     /// A write of what has not changed since `cas`, or does not exist when that is 0.
-    pub(super) fn kv_set_cas(&mut self, index: u64, write: Write, cas: u64) -> Option<Rc<Entry>> {
+    pub(in crate::consul) fn kv_set_cas(&mut self, index: u64, write: Write, cas: u64) -> Option<Rc<Entry>> {
         let current = self.kv.get(&write.key).map_or(0, |entry| entry.modify_index);
         (current == cas).then(|| self.kv_set(index, write))
     }
@@ -40,16 +30,12 @@ impl Consul {
     ///
     /// # Errors
     /// Consul's text when the session is missing, malformed or unknown.
-    pub(super) fn kv_lock(
+    pub(in crate::consul) fn kv_lock(
         &mut self,
         index: u64,
         write: Write,
         session: &str,
-    ) -> Result<Result<Rc<Entry>, Refused>, String> {
-        if self.lock_delay(&write.key) {
-            self.refused(&write.key, session, "lock-delay");
-            return Ok(Err(Refused::LockDelay));
-        }
+    ) -> Result<Result<Rc<Entry>, Held>, String> {
         if session.is_empty() {
             return Err("missing session".to_owned());
         }
@@ -63,7 +49,7 @@ impl Consul {
             Some(holder) if *holder == id => (lock_index, true),
             Some(_) => {
                 self.refused(&write.key, session, "held");
-                return Ok(Err(Refused::Held));
+                return Ok(Err(Held));
             }
             None => (lock_index + 1, false),
         };
@@ -82,7 +68,7 @@ impl Consul {
     ///
     /// # Errors
     /// Consul's text when there is no session.
-    pub(super) fn kv_unlock(
+    pub(in crate::consul) fn kv_unlock(
         &mut self,
         index: u64,
         write: Write,
@@ -104,14 +90,14 @@ impl Consul {
     }
 
     /// Deletes a key, locked or not.
-    pub(super) fn kv_delete(&mut self, index: u64, key: &str) {
+    pub(in crate::consul) fn kv_delete(&mut self, index: u64, key: &str) {
         if let Some(entry) = self.kv.remove(index, key) {
             self.deleted(index, &[entry]);
         }
     }
 
     /// Deletes a key that has not changed since `cas`; one that does not exist counts as deleted.
-    pub(super) fn kv_delete_cas(&mut self, index: u64, key: &str, cas: u64) -> bool {
+    pub(in crate::consul) fn kv_delete_cas(&mut self, index: u64, key: &str, cas: u64) -> bool {
         match self.kv.get(key) {
             Some(entry) if entry.modify_index != cas => false,
             Some(_) => {
@@ -123,7 +109,7 @@ impl Consul {
     }
 
     /// Deletes every key under `prefix`.
-    pub(super) fn kv_delete_tree(&mut self, index: u64, prefix: &str) {
+    pub(in crate::consul) fn kv_delete_tree(&mut self, index: u64, prefix: &str) {
         let entries = self.kv.remove_under(index, prefix);
         if !entries.is_empty() {
             self.deleted(index, &entries);
@@ -132,14 +118,11 @@ impl Consul {
 
     /// Notes that tombstones were left at `index`, to be forgotten later.
     pub(super) fn bury(&mut self, index: u64) {
-        let after = self.now + TOMBSTONE_TTL;
-        let granule = TOMBSTONE_GRANULARITY.as_secs();
-        let at = Duration::from_secs((after.as_secs() / granule + 1) * granule);
-        self.timers.arm(at, Due::Tombstones(index));
+        self.effects.push(Effect::Buried(index));
     }
 
     /// Whether nobody can lock `key` yet.
-    pub(super) fn lock_delay(&mut self, key: &str) -> bool {
+    pub(in crate::consul) fn lock_delay(&mut self, key: &str) -> bool {
         match self.lock_delays.get(key) {
             Some(until) if *until > self.now => true,
             Some(_) => {
@@ -148,6 +131,15 @@ impl Consul {
             }
             None => false,
         }
+    }
+
+    /// Whether a lock cannot be had yet; says so to whoever watches.
+    pub(in crate::consul) fn refuses_lock(&mut self, key: &str, session: &str) -> bool {
+        let refuses = self.lock_delay(key);
+        if refuses {
+            self.refused(key, session, "lock-delay");
+        }
+        refuses
     }
 
     fn kv_put(&mut self, index: u64, write: Write, session: Option<Rc<str>>, lock_index: u64) -> Rc<Entry> {

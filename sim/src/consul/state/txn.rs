@@ -1,30 +1,32 @@
 //! Transactions: several operations on keys, all of them or none.
 //!
 //! Every operation is tried even after one has failed, so that a client learns of all that stood in its
-//! way; when any did, the table, the timers and the events are put back as they were.
+//! way; when any did, the whole state is put back as it was.
 
 use std::rc::Rc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-use super::Consul;
+use super::State;
 use super::kv::{Entry, Write};
-use super::lock::Refused;
+use super::lock::Held;
 
 /// One operation, as asked for.
-#[derive(Debug, Clone)]
-pub(super) struct Operation {
-    pub(super) verb: String,
-    pub(super) key: String,
-    pub(super) value: Bytes,
-    pub(super) flags: u64,
-    pub(super) index: u64,
-    pub(super) session: String,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::consul) struct Operation {
+    pub(in crate::consul) verb: String,
+    pub(in crate::consul) key: String,
+    #[serde(with = "super::base64")]
+    pub(in crate::consul) value: Bytes,
+    pub(in crate::consul) flags: u64,
+    pub(in crate::consul) index: u64,
+    pub(in crate::consul) session: String,
 }
 
 impl Operation {
     /// Whether it can change anything.
-    pub(super) fn writes(&self) -> bool {
+    pub(in crate::consul) fn writes(&self) -> bool {
         matches!(
             self.verb.as_str(),
             "set" | "cas" | "lock" | "unlock" | "delete" | "delete-cas" | "delete-tree"
@@ -38,7 +40,7 @@ impl Operation {
 
 /// What an operation that went well has to show.
 #[derive(Debug)]
-pub(super) enum Done {
+pub(in crate::consul) enum Done {
     /// An entry it wrote or compared.
     Wrote(Rc<Entry>),
     /// An entry it read.
@@ -47,32 +49,23 @@ pub(super) enum Done {
 
 /// An operation that did not go well.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) operation: usize,
-    pub(super) why: String,
+pub(in crate::consul) struct Refusal {
+    pub(in crate::consul) operation: usize,
+    pub(in crate::consul) why: String,
 }
 
-impl Consul {
+impl State {
     /// Applies all operations, or none.
     ///
     /// # Errors
     /// Every operation that was refused.
-    pub(super) fn transact(
+    pub(in crate::consul) fn transact(
         &mut self,
+        index: u64,
         operations: &[Operation],
-        read_only: bool,
     ) -> Result<Vec<Done>, Vec<Refusal>> {
+        let before = self.clone();
         let mut refusals = Vec::new();
-        for (number, operation) in operations.iter().enumerate() {
-            if let Err(why) = self.precheck(operation) {
-                refusals.push(Refusal { operation: number, why });
-            }
-        }
-        if !refusals.is_empty() {
-            return Err(refusals);
-        }
-        let before = (!read_only).then(|| (self.kv.clone(), self.timers.mark(), self.events.len()));
-        let index = if read_only { self.index } else { self.next_index() };
         let mut done = Vec::new();
         for (number, operation) in operations.iter().enumerate() {
             if let Err(why) = self.operate(index, operation, &mut done) {
@@ -82,23 +75,25 @@ impl Consul {
         if refusals.is_empty() {
             return Ok(done);
         }
-        if let Some((kv, timers, events)) = before {
-            self.kv = kv;
-            self.timers.undo(timers);
-            self.events.truncate(events);
-        }
+        *self = Self { index, ..before };
         Err(refusals)
     }
 
-    /// What the leader looks at before it lets the others see a transaction.
-    fn precheck(&mut self, operation: &Operation) -> Result<(), String> {
-        if operation.key.is_empty() && operation.verb != "delete-tree" {
-            return Err("Must provide key".to_owned());
+    /// What is looked at before a transaction is let near the state.
+    ///
+    /// # Errors
+    /// Every operation that is refused.
+    pub(in crate::consul) fn precheck(&mut self, operations: &[Operation]) -> Result<(), Vec<Refusal>> {
+        let mut refusals = Vec::new();
+        for (number, operation) in operations.iter().enumerate() {
+            if operation.key.is_empty() && operation.verb != "delete-tree" {
+                refusals.push(Refusal { operation: number, why: "Must provide key".to_owned() });
+            } else if operation.verb == "lock" && self.lock_delay(&operation.key) {
+                let why = format!("failed to lock key {:?} due to lock delay", operation.key);
+                refusals.push(Refusal { operation: number, why });
+            }
         }
-        if operation.verb == "lock" && self.lock_delay(&operation.key) {
-            return Err(format!("failed to lock key {:?} due to lock delay", operation.key));
-        }
-        Ok(())
+        if refusals.is_empty() { Ok(()) } else { Err(refusals) }
     }
 
     fn operate(&mut self, index: u64, operation: &Operation, done: &mut Vec<Done>) -> Result<(), String> {
@@ -111,12 +106,7 @@ impl Consul {
             },
             "lock" => match self.kv_lock(index, operation.write(), &operation.session)? {
                 Ok(entry) => entry,
-                Err(Refused::Held) => {
-                    return Err(format!("failed to lock key {key:?}, lock is already held"));
-                }
-                Err(Refused::LockDelay) => {
-                    return Err(format!("failed to lock key {key:?} due to lock delay"));
-                }
+                Err(Held) => return Err(format!("failed to lock key {key:?}, lock is already held")),
             },
             "unlock" => match self.kv_unlock(index, operation.write(), &operation.session)? {
                 Some(entry) => entry,

@@ -9,30 +9,33 @@ use std::ops::Bound;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// One key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) key: Rc<str>,
-    pub(super) value: Bytes,
-    pub(super) flags: u64,
-    pub(super) session: Option<Rc<str>>,
-    pub(super) lock_index: u64,
-    pub(super) create_index: u64,
-    pub(super) modify_index: u64,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::consul) struct Entry {
+    pub(in crate::consul) key: Rc<str>,
+    #[serde(with = "super::base64")]
+    pub(in crate::consul) value: Bytes,
+    pub(in crate::consul) flags: u64,
+    pub(in crate::consul) session: Option<Rc<str>>,
+    pub(in crate::consul) lock_index: u64,
+    pub(in crate::consul) create_index: u64,
+    pub(in crate::consul) modify_index: u64,
 }
 
 /// What a write asks for.
-#[derive(Debug, Clone)]
-pub(super) struct Write {
-    pub(super) key: Rc<str>,
-    pub(super) value: Bytes,
-    pub(super) flags: u64,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::consul) struct Write {
+    pub(in crate::consul) key: Rc<str>,
+    #[serde(with = "super::base64")]
+    pub(in crate::consul) value: Bytes,
+    pub(in crate::consul) flags: u64,
 }
 
 /// All keys.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Table {
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(in crate::consul) struct Table {
     entries: BTreeMap<Rc<str>, Rc<Entry>>,
     held: BTreeMap<Rc<str>, BTreeSet<Rc<str>>>,
     tombstones: BTreeMap<Rc<str>, u64>,
@@ -44,27 +47,27 @@ pub(super) struct Table {
 
 impl Table {
     /// The entry of `key`.
-    pub(super) fn get(&self, key: &str) -> Option<&Rc<Entry>> {
+    pub(in crate::consul) fn get(&self, key: &str) -> Option<&Rc<Entry>> {
         self.entries.get(key)
     }
 
     /// All entries whose key begins with `prefix`, in byte order.
-    pub(super) fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Rc<Entry>> {
+    pub(in crate::consul) fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Rc<Entry>> {
         under(&self.entries, prefix)
     }
 
     /// The keys `session` holds.
-    pub(super) fn held_by(&self, session: &str) -> Vec<Rc<str>> {
+    pub(in crate::consul) fn held_by(&self, session: &str) -> Vec<Rc<str>> {
         self.held.get(session).map(|keys| keys.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// The newest index of the table.
-    pub(super) fn index(&self) -> u64 {
+    pub(in crate::consul) fn index(&self) -> u64 {
         self.index
     }
 
     /// What a read of everything under `prefix` reports.
-    pub(super) fn index_under(&self, prefix: &str) -> u64 {
+    pub(in crate::consul) fn index_under(&self, prefix: &str) -> u64 {
         if prefix.is_empty() {
             return self.index;
         }
@@ -77,7 +80,7 @@ impl Table {
     ///
     /// A read that finds nothing watches the smallest part of the key tree its prefix would be in, so the
     /// writes of its neighbours wake it too.
-    pub(super) fn written_under(&self, prefix: &str) -> u64 {
+    pub(in crate::consul) fn written_under(&self, prefix: &str) -> u64 {
         let watched = if self.under(prefix).next().is_some() {
             prefix
         } else {
@@ -98,7 +101,7 @@ impl Table {
     }
 
     /// When what a read of `key` watches was last written.
-    pub(super) fn written_at(&self, key: &str) -> u64 {
+    pub(in crate::consul) fn written_at(&self, key: &str) -> u64 {
         match self.entries.get(key) {
             Some(entry) => entry.modify_index,
             None => self.written_under(key),
@@ -106,7 +109,7 @@ impl Table {
     }
 
     /// Writes an entry and returns it as it is now. A write that changes nothing leaves its index alone.
-    pub(super) fn put(
+    pub(in crate::consul) fn put(
         &mut self,
         index: u64,
         write: Write,
@@ -147,7 +150,7 @@ impl Table {
     }
 
     /// Removes a key, leaving its tombstone.
-    pub(super) fn remove(&mut self, index: u64, key: &str) -> Option<Rc<Entry>> {
+    pub(in crate::consul) fn remove(&mut self, index: u64, key: &str) -> Option<Rc<Entry>> {
         let entry = self.entries.remove(key)?;
         self.forget(index, &entry);
         self.tombstones.insert(Rc::clone(&entry.key), index);
@@ -155,7 +158,7 @@ impl Table {
     }
 
     /// Removes all keys under `prefix`, leaving one tombstone.
-    pub(super) fn remove_under(&mut self, index: u64, prefix: &str) -> Vec<Rc<Entry>> {
+    pub(in crate::consul) fn remove_under(&mut self, index: u64, prefix: &str) -> Vec<Rc<Entry>> {
         let removed: Vec<_> = self.under(prefix).cloned().collect();
         for entry in &removed {
             self.entries.remove(&entry.key);
@@ -168,7 +171,7 @@ impl Table {
     }
 
     /// Forgets the tombstones up to `upto`, after which the index of a prefix can go backwards.
-    pub(super) fn reap(&mut self, upto: u64) {
+    pub(in crate::consul) fn reap(&mut self, upto: u64) {
         self.tombstones.retain(|_, buried| *buried > upto);
         self.gone.retain(|_, written| *written > upto);
     }

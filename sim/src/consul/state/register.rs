@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::Consul;
 use super::catalog::{CRITICAL, Check, Definition, Node, PASSING, SERF_HEALTH, Service, Weights};
+use super::{Deregistration, Registration, State};
+use crate::consul::ConsulConfig;
 use crate::record::ConsulEvent;
 
 /// The index at which a fresh server has registered itself, and the one at which its agent has completed
@@ -12,15 +13,15 @@ use crate::record::ConsulEvent;
 const BOOTSTRAP_INDEX: u64 = 5;
 const NODE_SYNC_INDEX: u64 = 7;
 
-impl Consul {
+impl State {
     /// Enters the server itself, as it does on its first election.
-    pub(super) fn bootstrap(&mut self) {
-        let name = self.config.node.clone();
+    pub(in crate::consul) fn bootstrap(&mut self, config: &ConsulConfig, node_id: &str) {
+        let name = config.node.clone();
         let mut node = Node {
-            id: self.node_id.clone(),
+            id: node_id.to_owned(),
             name: name.clone(),
-            address: self.config.address.to_string(),
-            datacenter: self.config.datacenter.clone(),
+            address: config.address.to_string(),
+            datacenter: config.datacenter.clone(),
             tagged_addresses: None,
             meta: None,
             create_index: 0,
@@ -42,7 +43,7 @@ impl Consul {
             address: String::new(),
             tagged_addresses: BTreeMap::new(),
             meta: Some(meta.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
-            port: self.config.server_port.into(),
+            port: config.server_port.into(),
             weights: Weights { passing: 1, warning: 1 },
             enable_tag_override: false,
             create_index: 0,
@@ -67,14 +68,43 @@ impl Consul {
         catalog.put_node(BOOTSTRAP_INDEX, node.clone());
         catalog.put_service(BOOTSTRAP_INDEX, service);
         catalog.put_check(BOOTSTRAP_INDEX, check);
-        node.tagged_addresses = Some(tagged(self.config.address));
+        node.tagged_addresses = Some(tagged(config.address));
         node.meta = Some([("consul-network-segment".to_owned(), String::new())].into());
         catalog.put_node(NODE_SYNC_INDEX, node);
         self.index = NODE_SYNC_INDEX;
     }
 
+    /// Enters what is registered, all at one index.
+    ///
+    /// # Errors
+    /// Consul's text when something it belongs to is missing.
+    pub(super) fn register(&mut self, index: u64, registration: &Registration) -> Result<(), String> {
+        if let Some(node) = &registration.node
+            && self.catalogs.write(self.now).put_node(index, node.clone())
+        {
+            self.changed();
+        }
+        if let Some(service) = &registration.service {
+            self.catalog_put_service(index, service.clone());
+        }
+        for check in &registration.checks {
+            self.catalog_put_check(index, check.clone());
+        }
+        Ok(())
+    }
+
+    /// Removes what is deregistered, and what belongs to it.
+    pub(super) fn deregister(&mut self, index: u64, deregistration: &Deregistration) {
+        let Deregistration { node, service, check } = deregistration;
+        if !service.is_empty() {
+            self.catalog_remove_service(index, node, service);
+        } else if !check.is_empty() {
+            self.catalog_remove_check(index, node, check);
+        }
+    }
+
     /// Enters or changes a service instance.
-    pub(super) fn catalog_put_service(&mut self, index: u64, service: Service) {
+    fn catalog_put_service(&mut self, index: u64, service: Service) {
         let event = ConsulEvent::ServiceRegistered {
             id: service.id.clone(),
             name: service.name.clone(),
@@ -87,7 +117,7 @@ impl Consul {
     }
 
     /// Enters or changes a check; one that is critical ends the sessions bound to it.
-    pub(super) fn catalog_put_check(&mut self, index: u64, check: Check) {
+    fn catalog_put_check(&mut self, index: u64, check: Check) {
         let (node, id) = (check.node.clone(), check.id.clone());
         let (service, status) = (check.service_id.clone(), check.status.clone());
         let before = self.catalogs.write(self.now).put_check(index, check);
@@ -101,7 +131,7 @@ impl Consul {
     }
 
     /// Removes a check, and ends the sessions bound to it.
-    pub(super) fn catalog_remove_check(&mut self, index: u64, node: &str, id: &str) {
+    fn catalog_remove_check(&mut self, index: u64, node: &str, id: &str) {
         if self.catalogs.write(self.now).remove_check(index, node, id).is_some() {
             self.invalidate_bound(index, node, id, "check deregistered");
             self.changed();
@@ -109,7 +139,7 @@ impl Consul {
     }
 
     /// Removes a service instance and its checks.
-    pub(super) fn catalog_remove_service(&mut self, index: u64, node: &str, id: &str) {
+    fn catalog_remove_service(&mut self, index: u64, node: &str, id: &str) {
         let Some(service) = self.catalogs.current().service(node, id) else {
             return;
         };

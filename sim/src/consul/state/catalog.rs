@@ -9,96 +9,98 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The status of a check that fails.
-pub(super) const CRITICAL: &str = "critical";
+pub(in crate::consul) const CRITICAL: &str = "critical";
 /// The status of a check that is fine.
-pub(super) const PASSING: &str = "passing";
+pub(in crate::consul) const PASSING: &str = "passing";
 /// The status of a check that is neither.
-pub(super) const WARNING: &str = "warning";
+pub(in crate::consul) const WARNING: &str = "warning";
 /// The check that says whether the agent of a node is alive.
-pub(super) const SERF_HEALTH: &str = "serfHealth";
+pub(in crate::consul) const SERF_HEALTH: &str = "serfHealth";
 
 /// A node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) address: String,
-    pub(super) datacenter: String,
-    pub(super) tagged_addresses: Option<BTreeMap<String, String>>,
-    pub(super) meta: Option<BTreeMap<String, String>>,
-    pub(super) create_index: u64,
-    pub(super) modify_index: u64,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::consul) struct Node {
+    pub(in crate::consul) id: String,
+    pub(in crate::consul) name: String,
+    pub(in crate::consul) address: String,
+    pub(in crate::consul) datacenter: String,
+    pub(in crate::consul) tagged_addresses: Option<BTreeMap<String, String>>,
+    pub(in crate::consul) meta: Option<BTreeMap<String, String>>,
+    pub(in crate::consul) create_index: u64,
+    pub(in crate::consul) modify_index: u64,
 }
 
 /// An address and its port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ServiceAddress {
-    pub(super) address: String,
-    pub(super) port: i64,
+pub(in crate::consul) struct ServiceAddress {
+    pub(in crate::consul) address: String,
+    pub(in crate::consul) port: i64,
 }
 
 /// How much traffic an instance is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Weights {
-    pub(super) passing: i64,
-    pub(super) warning: i64,
+pub(in crate::consul) struct Weights {
+    pub(in crate::consul) passing: i64,
+    pub(in crate::consul) warning: i64,
 }
 
 /// An instance of a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Service {
-    pub(super) node: String,
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) tags: Vec<String>,
-    pub(super) address: String,
-    pub(super) tagged_addresses: BTreeMap<String, ServiceAddress>,
-    pub(super) meta: Option<BTreeMap<String, String>>,
-    pub(super) port: i64,
-    pub(super) weights: Weights,
-    pub(super) enable_tag_override: bool,
-    pub(super) create_index: u64,
-    pub(super) modify_index: u64,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::consul) struct Service {
+    pub(in crate::consul) node: String,
+    pub(in crate::consul) id: String,
+    pub(in crate::consul) name: String,
+    pub(in crate::consul) tags: Vec<String>,
+    pub(in crate::consul) address: String,
+    pub(in crate::consul) tagged_addresses: BTreeMap<String, ServiceAddress>,
+    pub(in crate::consul) meta: Option<BTreeMap<String, String>>,
+    pub(in crate::consul) port: i64,
+    pub(in crate::consul) weights: Weights,
+    pub(in crate::consul) enable_tag_override: bool,
+    pub(in crate::consul) create_index: u64,
+    pub(in crate::consul) modify_index: u64,
 }
 
 /// A check, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Check {
-    pub(super) node: String,
+pub(in crate::consul) struct Check {
+    pub(in crate::consul) node: String,
     #[serde(rename = "CheckID")]
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) status: String,
-    pub(super) notes: String,
-    pub(super) output: String,
+    pub(in crate::consul) id: String,
+    pub(in crate::consul) name: String,
+    pub(in crate::consul) status: String,
+    pub(in crate::consul) notes: String,
+    pub(in crate::consul) output: String,
     #[serde(rename = "ServiceID")]
-    pub(super) service_id: String,
-    pub(super) service_name: String,
-    pub(super) service_tags: Vec<String>,
+    pub(in crate::consul) service_id: String,
+    pub(in crate::consul) service_name: String,
+    pub(in crate::consul) service_tags: Vec<String>,
     #[serde(rename = "Type")]
-    pub(super) kind: String,
-    pub(super) definition: Definition,
-    pub(super) create_index: u64,
-    pub(super) modify_index: u64,
+    pub(in crate::consul) kind: String,
+    pub(in crate::consul) definition: Definition,
+    pub(in crate::consul) create_index: u64,
+    pub(in crate::consul) modify_index: u64,
 }
 
 /// What a check does; nothing, for one whose status is reported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Definition {}
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::consul) struct Definition {}
 
 type RowKey = (Rc<str>, Rc<str>);
 
 /// All of it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Catalog {
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(in crate::consul) struct Catalog {
     nodes: BTreeMap<Rc<str>, Rc<Node>>,
+    #[serde(with = "super::pairs")]
     services: BTreeMap<RowKey, Rc<Service>>,
+    #[serde(with = "super::pairs")]
     checks: BTreeMap<RowKey, Rc<Check>>,
     nodes_index: u64,
     services_index: u64,
@@ -121,47 +123,50 @@ fn row(node: &str, id: &str) -> RowKey {
 
 impl Catalog {
     /// The node of that name.
-    pub(super) fn node(&self, name: &str) -> Option<&Rc<Node>> {
+    pub(in crate::consul) fn node(&self, name: &str) -> Option<&Rc<Node>> {
         self.nodes.get(&fold(name))
     }
 
     /// All nodes, by name.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = &Rc<Node>> {
+    pub(in crate::consul) fn nodes(&self) -> impl Iterator<Item = &Rc<Node>> {
         self.nodes.values()
     }
 
     /// All instances, by node and id.
-    pub(super) fn services(&self) -> impl Iterator<Item = &Rc<Service>> {
+    pub(in crate::consul) fn services(&self) -> impl Iterator<Item = &Rc<Service>> {
         self.services.values()
     }
 
     /// The instances of a service.
-    pub(super) fn instances<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Rc<Service>> {
+    pub(in crate::consul) fn instances<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Rc<Service>> {
         self.services.values().filter(move |service| service.name.eq_ignore_ascii_case(name))
     }
 
     /// One instance.
-    pub(super) fn service(&self, node: &str, id: &str) -> Option<&Rc<Service>> {
+    pub(in crate::consul) fn service(&self, node: &str, id: &str) -> Option<&Rc<Service>> {
         self.services.get(&row(node, id))
     }
 
     /// The instances on a node.
-    pub(super) fn services_on<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a Rc<Service>> {
+    pub(in crate::consul) fn services_on<'a>(
+        &'a self,
+        node: &'a str,
+    ) -> impl Iterator<Item = &'a Rc<Service>> {
         self.services.values().filter(move |service| service.node.eq_ignore_ascii_case(node))
     }
 
     /// All checks, by node and id.
-    pub(super) fn checks(&self) -> impl Iterator<Item = &Rc<Check>> {
+    pub(in crate::consul) fn checks(&self) -> impl Iterator<Item = &Rc<Check>> {
         self.checks.values()
     }
 
     /// One check.
-    pub(super) fn check(&self, node: &str, id: &str) -> Option<&Rc<Check>> {
+    pub(in crate::consul) fn check(&self, node: &str, id: &str) -> Option<&Rc<Check>> {
         self.checks.get(&row(node, id))
     }
 
     /// The checks of one instance, or of the node itself when `service` is empty.
-    pub(super) fn checks_of<'a>(
+    pub(in crate::consul) fn checks_of<'a>(
         &'a self,
         node: &'a str,
         service: &'a str,
@@ -172,22 +177,22 @@ impl Catalog {
     }
 
     /// The newest index of the nodes, the services or the checks.
-    pub(super) fn nodes_index(&self) -> u64 {
+    pub(in crate::consul) fn nodes_index(&self) -> u64 {
         self.nodes_index
     }
 
     /// See [`Self::nodes_index`].
-    pub(super) fn services_index(&self) -> u64 {
+    pub(in crate::consul) fn services_index(&self) -> u64 {
         self.services_index
     }
 
     /// See [`Self::nodes_index`].
-    pub(super) fn checks_index(&self) -> u64 {
+    pub(in crate::consul) fn checks_index(&self) -> u64 {
         self.checks_index
     }
 
     /// What a read of one service reports, with its checks or without.
-    pub(super) fn index_of_service(&self, name: &str, with_checks: bool) -> u64 {
+    pub(in crate::consul) fn index_of_service(&self, name: &str, with_checks: bool) -> u64 {
         let exists = self.instances(name).next().is_some();
         let known = if exists { self.service_index.get(&fold(name)).copied() } else { self.extinction_index };
         known.unwrap_or_else(|| {
@@ -197,12 +202,12 @@ impl Catalog {
     }
 
     /// When what a read of a service and its health watches was last written.
-    pub(super) fn health_written(&self, name: &str) -> u64 {
+    pub(in crate::consul) fn health_written(&self, name: &str) -> u64 {
         self.service_index.get(&fold(name)).copied().max(self.extinction_index).unwrap_or(0)
     }
 
     /// When the instances of a service were last written.
-    pub(super) fn instances_written(&self, name: &str) -> u64 {
+    pub(in crate::consul) fn instances_written(&self, name: &str) -> u64 {
         let written = self.services_written.get(&fold(name)).copied();
         if self.instances(name).next().is_some() {
             written.unwrap_or(0)
@@ -212,17 +217,17 @@ impl Catalog {
     }
 
     /// When the checks of a service were last written.
-    pub(super) fn checks_written(&self, name: &str) -> u64 {
+    pub(in crate::consul) fn checks_written(&self, name: &str) -> u64 {
         self.checks_written.get(&fold(name)).copied().unwrap_or(0)
     }
 
     /// When a node or one of its services was last written.
-    pub(super) fn node_written(&self, name: &str) -> u64 {
+    pub(in crate::consul) fn node_written(&self, name: &str) -> u64 {
         self.node_written.get(&fold(name)).copied().unwrap_or(0)
     }
 
     /// Enters a node, or changes it. Returns whether anything changed.
-    pub(super) fn put_node(&mut self, index: u64, mut node: Node) -> bool {
+    pub(in crate::consul) fn put_node(&mut self, index: u64, mut node: Node) -> bool {
         let key = fold(&node.name);
         node.create_index = index;
         node.modify_index = index;
@@ -242,7 +247,7 @@ impl Catalog {
     }
 
     /// Enters an instance, or changes it. Returns whether anything changed.
-    pub(super) fn put_service(&mut self, index: u64, mut service: Service) -> bool {
+    pub(in crate::consul) fn put_service(&mut self, index: u64, mut service: Service) -> bool {
         let key = row(&service.node, &service.id);
         service.create_index = index;
         service.modify_index = index;
@@ -266,7 +271,7 @@ impl Catalog {
     /// Enters a check, or changes it, and returns the status it had before.
     ///
     /// The table's index moves even when nothing changed.
-    pub(super) fn put_check(&mut self, index: u64, mut check: Check) -> Option<String> {
+    pub(in crate::consul) fn put_check(&mut self, index: u64, mut check: Check) -> Option<String> {
         if !check.service_id.is_empty()
             && let Some(service) = self.service(&check.node, &check.service_id)
         {
@@ -294,7 +299,7 @@ impl Catalog {
     }
 
     /// Removes a check.
-    pub(super) fn remove_check(&mut self, index: u64, node: &str, id: &str) -> Option<Rc<Check>> {
+    pub(in crate::consul) fn remove_check(&mut self, index: u64, node: &str, id: &str) -> Option<Rc<Check>> {
         let check = self.checks.remove(&row(node, id))?;
         self.checks_index = index;
         self.write_checks_of(index, &check, true);
@@ -302,7 +307,12 @@ impl Catalog {
     }
 
     /// Removes an instance; its checks are the caller's to remove first.
-    pub(super) fn remove_service(&mut self, index: u64, node: &str, id: &str) -> Option<Rc<Service>> {
+    pub(in crate::consul) fn remove_service(
+        &mut self,
+        index: u64,
+        node: &str,
+        id: &str,
+    ) -> Option<Rc<Service>> {
         let service = self.services.remove(&row(node, id))?;
         let name = fold(&service.name);
         self.services_index = index;

@@ -25,15 +25,15 @@ impl Lag {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Version {
     until: Duration,
     catalog: Rc<Catalog>,
 }
 
 /// The catalog, and those of its past that somebody is still to be shown.
-#[derive(Debug, Default)]
-pub(super) struct Catalogs {
+#[derive(Debug, Clone, Default)]
+pub(in crate::consul) struct Catalogs {
     current: Rc<Catalog>,
     past: VecDeque<Version>,
     lags: BTreeMap<IpAddr, Lag>,
@@ -41,12 +41,12 @@ pub(super) struct Catalogs {
 
 impl Catalogs {
     /// The catalog as it is.
-    pub(super) fn current(&self) -> &Catalog {
+    pub(in crate::consul) fn current(&self) -> &Catalog {
         &self.current
     }
 
     /// The catalog, to be written at `now`.
-    pub(super) fn write(&mut self, now: Duration) -> &mut Catalog {
+    pub(in crate::consul) fn write(&mut self, now: Duration) -> &mut Catalog {
         if !self.lags.is_empty() && self.past.back().is_none_or(|version| version.until < now) {
             self.past.push_back(Version { until: now, catalog: Rc::clone(&self.current) });
         }
@@ -54,7 +54,7 @@ impl Catalogs {
     }
 
     /// The catalog as `reader` is shown it at `now`.
-    pub(super) fn seen_by(&self, reader: IpAddr, now: Duration) -> &Catalog {
+    pub(in crate::consul) fn seen_by(&self, reader: IpAddr, now: Duration) -> &Catalog {
         let Some(lag) = self.lags.get(&reader) else {
             return &self.current;
         };
@@ -66,7 +66,7 @@ impl Catalogs {
     }
 
     /// Lets `reader` lag by `delay` from `now` on, or no longer.
-    pub(super) fn set_lag(&mut self, now: Duration, reader: IpAddr, delay: Option<Duration>) {
+    pub(in crate::consul) fn set_lag(&mut self, now: Duration, reader: IpAddr, delay: Option<Duration>) {
         match delay {
             Some(delay) => {
                 let floor = self.lags.get(&reader).map_or(now, |lag| lag.shown(now));
@@ -80,7 +80,7 @@ impl Catalogs {
     }
 
     /// When a lagging reader is next shown something newer.
-    pub(super) fn next(&self, now: Duration) -> Option<Duration> {
+    pub(in crate::consul) fn next(&self, now: Duration) -> Option<Duration> {
         self.lags
             .values()
             .filter_map(|lag| {
@@ -92,7 +92,7 @@ impl Catalogs {
     }
 
     /// Whether anybody is shown something newer at `now` than at `before`.
-    pub(super) fn moved(&self, before: Duration, now: Duration) -> bool {
+    pub(in crate::consul) fn moved(&self, before: Duration, now: Duration) -> bool {
         self.lags.values().any(|lag| {
             let (before, now) = (lag.shown(before), lag.shown(now));
             self.past.iter().any(|version| before < version.until && version.until <= now)
@@ -100,7 +100,7 @@ impl Catalogs {
     }
 
     /// Forgets the versions nobody is to be shown any more.
-    pub(super) fn prune(&mut self, now: Duration) {
+    pub(in crate::consul) fn prune(&mut self, now: Duration) {
         let oldest = self.lags.values().map(|lag| lag.shown(now)).min();
         while let Some(version) = self.past.front()
             && oldest.is_none_or(|oldest| version.until <= oldest)

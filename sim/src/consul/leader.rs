@@ -1,0 +1,114 @@
+//! What only a leader does: settles what a write leaves open, keeps the sessions' time, and tells the log
+//! to forget.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Consul;
+use super::state::session::{New, Request, Session};
+use super::state::{Applied, Command, Effect};
+use super::timers::{Due, Key};
+use crate::record::ConsulEvent;
+
+/// A session's TTL counts twice: a holder must stop after one, nobody else starts before two.
+const TTL_MULTIPLIER: u32 = 2;
+const TOMBSTONE_TTL: Duration = Duration::from_secs(15 * 60);
+const TOMBSTONE_GRANULARITY: Duration = Duration::from_secs(30);
+
+/// A write, as an endpoint asks for it.
+#[derive(Debug, Clone)]
+pub(super) enum Proposal {
+    /// There is nothing left to settle.
+    Command(Command),
+    /// A session, which is yet to be given an id.
+    Session(Request),
+}
+
+/// What a leader keeps in memory, and a new one starts afresh.
+#[derive(Debug, Default)]
+pub(super) struct Leader {
+    expiries: BTreeMap<Rc<str>, Key>,
+}
+
+impl Consul {
+    /// Carries out a write.
+    pub(super) fn propose(&mut self, proposal: Proposal) -> Applied {
+        match self.settle(proposal) {
+            Ok(command) => self.apply(&command),
+            Err(refused) => refused,
+        }
+    }
+
+    /// Makes a command of a proposal, or says at once what it comes to.
+    fn settle(&mut self, proposal: Proposal) -> Result<Command, Applied> {
+        match proposal {
+            Proposal::Session(request) => {
+                let id = self.draw_uuid().into();
+                New::of(request, id).map(Command::SessionCreate).map_err(Applied::Failed)
+            }
+            Proposal::Command(Command::Lock(write, session)) => {
+                if self.state.refuses_lock(&write.key, &session) {
+                    return Err(Applied::If(false));
+                }
+                Ok(Command::Lock(write, session))
+            }
+            Proposal::Command(Command::Txn(operations)) => match self.state.precheck(&operations) {
+                Ok(()) => Ok(Command::Txn(operations)),
+                Err(refusals) => Err(Applied::Txn(Err(refusals))),
+            },
+            Proposal::Command(command) => Ok(command),
+        }
+    }
+
+    /// Applies a command at the next index, and sees to what follows.
+    pub(super) fn apply(&mut self, command: &Command) -> Applied {
+        let applied = self.state.apply(self.state.index + 1, command);
+        for effect in self.state.drain_effects() {
+            match effect {
+                Effect::SessionBegan { id, ttl } => self.session_arm(id, ttl),
+                Effect::SessionEnded(id) => {
+                    let key = self.leader.expiries.remove(&id);
+                    self.timers.cancel(key);
+                }
+                Effect::Buried(index) => {
+                    let after = self.now + TOMBSTONE_TTL;
+                    let granule = TOMBSTONE_GRANULARITY.as_secs();
+                    let at = Duration::from_secs((after.as_secs() / granule + 1) * granule);
+                    self.timers.arm(at, Due::Tombstones(index));
+                }
+            }
+        }
+        applied
+    }
+
+    /// Starts a session's TTL again. This writes nothing: no index moves and nobody is woken.
+    ///
+    /// # Errors
+    /// Consul's text when `id` cannot be a session's.
+    pub(super) fn session_renew(&mut self, id: &str) -> Result<Option<&Session>, String> {
+        let Some(session) = self.state.sessions.find(id)? else {
+            return Ok(None);
+        };
+        let (id, ttl) = (Rc::clone(&session.id), session.ttl());
+        self.state.event(ConsulEvent::SessionRenewed { session: id.to_string() });
+        self.session_arm(Rc::clone(&id), ttl);
+        self.state.sessions.find(&id)
+    }
+
+    /// Ends a session whose TTL ran out.
+    pub(super) fn session_expire(&mut self, id: &str) {
+        self.leader.expiries.remove(id);
+        self.apply(&Command::SessionDestroy(id.to_owned(), "expired".to_owned()));
+    }
+
+    fn session_arm(&mut self, id: Rc<str>, ttl: Duration) {
+        if ttl.is_zero() {
+            return;
+        }
+        let key = self.leader.expiries.remove(&id);
+        self.timers.cancel(key);
+        let key = self.timers.arm(self.now + ttl * TTL_MULTIPLIER, Due::SessionExpiry(Rc::clone(&id)));
+        self.leader.expiries.insert(id, key);
+    }
+}

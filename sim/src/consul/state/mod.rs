@@ -1,0 +1,85 @@
+//! What the servers of a cluster agree on: keys, sessions, and the catalog.
+//!
+//! [`State`] is a state machine fed by the raft log: the same commands at the same indexes lead every
+//! server to the same state. It asks nobody: what is drawn at random or depends on one server's clock is
+//! settled by the leader before a command enters the log. Lock-delays alone run on each server's own
+//! clock, from when it applied what began them.
+//!
+//! The rule a change must keep: everything that happens because of a command (a check turns critical, its
+//! sessions end, their locks are released) happens at that command's index.
+
+mod base64;
+pub(in crate::consul) mod catalog;
+mod command;
+pub(in crate::consul) mod kv;
+pub(in crate::consul) mod lag;
+mod lock;
+mod pairs;
+mod register;
+pub(in crate::consul) mod session;
+pub(in crate::consul) mod txn;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+pub(in crate::consul) use self::command::{Applied, Command, Deregistration, Registration};
+use crate::record::ConsulEvent;
+
+/// What a leader has to see to because of what it applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::consul) enum Effect {
+    /// A session began; its TTL counts from now. Zero for none.
+    SessionBegan { id: Rc<str>, ttl: Duration },
+    /// A session is no more.
+    SessionEnded(Rc<str>),
+    /// Tombstones were left at this index, to be forgotten later.
+    Buried(u64),
+}
+
+/// The state of one server.
+#[derive(Debug, Clone, Default)]
+pub(in crate::consul) struct State {
+    /// This server's clock, set by its owner before anything else.
+    pub(in crate::consul) now: Duration,
+    /// The index of what was applied last.
+    pub(in crate::consul) index: u64,
+    pub(in crate::consul) kv: kv::Table,
+    pub(in crate::consul) sessions: session::Sessions,
+    pub(in crate::consul) catalogs: lag::Catalogs,
+    lock_delays: BTreeMap<Rc<str>, Duration>,
+    revision: u64,
+    events: Vec<(Duration, ConsulEvent)>,
+    effects: Vec<Effect>,
+}
+
+impl State {
+    /// Applies what the log holds at `index`.
+    pub(in crate::consul) fn apply(&mut self, index: u64, command: &Command) -> Applied {
+        self.index = index;
+        command.apply(self, index)
+    }
+
+    /// Grows whenever a blocking query may have something new to say.
+    pub(in crate::consul) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Takes the events since the last call, each with when it happened.
+    pub(in crate::consul) fn drain_events(&mut self) -> Vec<(Duration, ConsulEvent)> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Takes what there is to see to since the last call.
+    pub(in crate::consul) fn drain_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    pub(in crate::consul) fn changed(&mut self) {
+        self.revision += 1;
+    }
+
+    pub(in crate::consul) fn event(&mut self, event: ConsulEvent) {
+        self.events.push((self.now, event));
+    }
+}
