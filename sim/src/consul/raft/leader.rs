@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::peer::{Peer, Refusal, Sender};
+use super::call::Sender;
+use super::peer::{Peer, Refusal};
 use super::{Entry, NotLeader, Output, Raft, Record, ServerId, State, VerifyToken};
 
 /// However stale a contact is, the lease is not looked at more often than this.

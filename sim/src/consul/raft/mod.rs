@@ -20,6 +20,7 @@
 //! that is over is replaced by one that is not, so that [`Raft::advance`] comes to an end. A server that
 //! was stopped for a minute wakes up to each of its timers once, not to a minute's worth of them.
 
+mod call;
 mod election;
 mod follower;
 mod leader;
@@ -38,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use self::election::Candidate;
 use self::leader::Leader;
-pub(in crate::consul) use self::log::{Entry, Log, Persistent, Record, Snapshot};
+pub(in crate::consul) use self::log::{Entry, Persistent, Record, Snapshot};
 pub(in crate::consul) use self::message::Message;
 pub(in crate::consul) use self::timing::Timing;
 

@@ -193,10 +193,8 @@ impl Cluster {
 
     pub(super) fn snapshot(&mut self, server: usize) {
         let state = self.states[server];
-        if let Some(raft) = &mut self.servers[server] {
-            if raft.snapshot_due() {
-                raft.take_snapshot(Arc::from(state.to_le_bytes()));
-            }
+        if let Some(raft) = self.servers[server].as_mut().filter(|raft| raft.snapshot_due()) {
+            raft.take_snapshot(Arc::from(state.to_le_bytes()));
         }
     }
 
