@@ -16,6 +16,8 @@ mod api;
 mod blocking;
 mod duration;
 mod leader;
+#[allow(dead_code)]
+mod raft;
 pub mod server;
 mod state;
 mod timers;
