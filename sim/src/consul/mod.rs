@@ -17,6 +17,9 @@ mod api;
 mod blocking;
 mod catalog;
 mod duration;
+#[cfg_attr(not(test), allow(dead_code, reason = "nodes are not clustered yet"))]
+#[allow(unused_imports, reason = "nodes are not clustered yet")]
+mod gossip;
 mod kv;
 mod lag;
 mod lock;

@@ -90,7 +90,13 @@ impl Vivaldi {
     }
 
     /// Takes in that `node`, which says it is at `other`, answered after `rtt`.
-    pub(super) fn measured(&mut self, node: &Rc<str>, other: &Coordinate, rtt: Duration, stream: &mut ChaCha8Rng) {
+    pub(super) fn measured(
+        &mut self,
+        node: &Rc<str>,
+        other: &Coordinate,
+        rtt: Duration,
+        stream: &mut ChaCha8Rng,
+    ) {
         if !other.is_valid() || rtt > RTT_MAX {
             return;
         }
@@ -127,7 +133,8 @@ impl Vivaldi {
         let rtt_s = rtt_s.max(ZERO);
         let wrongness = (distance - rtt_s).abs() / rtt_s;
         let weight = own.error / (own.error + other.error).max(ZERO);
-        own.error = (ERROR_GAIN * weight * wrongness + own.error * (1.0 - ERROR_GAIN * weight)).min(ERROR_MAX);
+        own.error =
+            (ERROR_GAIN * weight * wrongness + own.error * (1.0 - ERROR_GAIN * weight)).min(ERROR_MAX);
         own.push(FORCE_GAIN * weight * (rtt_s - distance), other, stream);
     }
 

@@ -63,7 +63,9 @@ impl Events {
             return false;
         }
         heard.push(Rc::clone(event));
-        while let Some(first) = self.heard.first_entry().filter(|first| *first.key() + REMEMBERED < self.clock) {
+        while let Some(first) =
+            self.heard.first_entry().filter(|first| *first.key() + REMEMBERED < self.clock)
+        {
             first.remove();
         }
         true

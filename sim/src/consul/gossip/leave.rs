@@ -35,7 +35,9 @@ impl Departure {
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self {
             Departure::None | Departure::Out => None,
-            Departure::Announcing(_, until) | Departure::Gone(_, until) | Departure::Spreading(until) => Some(*until),
+            Departure::Announcing(_, until) | Departure::Gone(_, until) | Departure::Spreading(until) => {
+                Some(*until)
+            }
         }
     }
 

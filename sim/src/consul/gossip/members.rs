@@ -3,7 +3,13 @@
 //! Failure detection only knows that a node is gone; whether it left or failed is decided here, by whether
 //! it had announced that it would leave. Announcements carry Lamport times, so that a late one about an
 //! earlier life of a node changes nothing.
+//!
+//! One oddity is serf's own: when the whole state is exchanged, a member that left counts as leaving one
+//! Lamport instant after the last that was heard of it, which may be the very instant at which it joins
+//! again. A node that is new itself at that moment then sees it as [`Status::Leaving`] until it fails or
+//! announces something newer.
 
+use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -105,24 +111,25 @@ impl Entry {
 impl Gossip {
     pub(super) fn member_joined(&mut self, alive: &Alive) {
         let members = &mut self.members;
-        let entry = members.table.entry(Rc::clone(&alive.node)).or_insert_with(|| {
-            let intent = members.intents.get(&alive.node);
-            let status = match intent {
-                Some(Intent { kind: IntentKind::Leave, .. }) => Status::Leaving,
-                _ => Status::Alive,
-            };
-            let member = Member {
-                name: Rc::clone(&alive.node),
-                address: alive.address,
-                tags: Rc::clone(&alive.tags),
-                status,
-                ltime: intent.map_or(0, |intent| intent.ltime),
-            };
-            Entry { member, gone_at: Duration::ZERO }
-        });
-        if matches!(entry.member.status, Status::Left | Status::Failed) {
-            entry.member.status = Status::Alive;
-        }
+        let entry = match members.table.entry(Rc::clone(&alive.node)) {
+            Slot::Occupied(known) => {
+                let entry = known.into_mut();
+                entry.member.status = Status::Alive;
+                entry
+            }
+            Slot::Vacant(slot) => {
+                let intent = members.intents.get(&alive.node);
+                let leaves = intent.is_some_and(|intent| intent.kind == IntentKind::Leave);
+                let member = Member {
+                    name: Rc::clone(&alive.node),
+                    address: alive.address,
+                    tags: Rc::clone(&alive.tags),
+                    status: if leaves { Status::Leaving } else { Status::Alive },
+                    ltime: intent.map_or(0, |intent| intent.ltime),
+                };
+                slot.insert(Entry { member, gone_at: Duration::ZERO })
+            }
+        };
         entry.member.address = alive.address;
         entry.member.tags = Rc::clone(&alive.tags);
         let member = entry.member.clone();
@@ -147,7 +154,11 @@ impl Gossip {
         };
         entry.gone_at = self.now;
         let member = entry.member.clone();
-        self.output(if member.status == Status::Left { Output::Left(member) } else { Output::Failed(member) });
+        self.output(if member.status == Status::Left {
+            Output::Left(member)
+        } else {
+            Output::Failed(member)
+        });
     }
 
     /// Takes in that `node` joined at `ltime`; whether it was news.

@@ -284,7 +284,9 @@ impl Rumour {
                     let tags = alive.tags.iter().map(|(name, value)| name.len() + value.len() + 2);
                     alive.node.len() + 40 + tags.sum::<usize>()
                 }
-                Rumour::Suspect { node, from, .. } | Rumour::Dead { node, from, .. } => node.len() + from.len(),
+                Rumour::Suspect { node, from, .. } | Rumour::Dead { node, from, .. } => {
+                    node.len() + from.len()
+                }
                 Rumour::Join { node, .. } | Rumour::Leave { node, .. } => node.len(),
                 Rumour::User(event) => {
                     let filters = [&event.node_filter, &event.service_filter, &event.tag_filter];

@@ -278,7 +278,8 @@ impl Gossip {
         let exchange = exchange.map(|(request, exchange)| (exchange.until, Due::Exchange(*request)));
         let probe = self.probing.is_none() && others().any(|node| node.condition != Condition::Left);
         let gossip = self.has_rumours() && others().any(|node| self.is_gossip_target(node));
-        let push_pull = !under_way(Purpose::Routine) && others().any(|node| node.condition == Condition::Alive);
+        let push_pull =
+            !under_way(Purpose::Routine) && others().any(|node| node.condition == Condition::Alive);
         let reconnect = !under_way(Purpose::Reconnect) && self.members.with(Status::Failed).next().is_some();
         let timing = &self.timing;
         let reap = self.members.reap_at(

@@ -82,7 +82,12 @@ impl Nodes {
 
     /// Up to `count` nodes of those to `keep`, drawn at random. Only so many draws are made, so in a table
     /// where most do not qualify there may be fewer.
-    pub(super) fn draw(&self, count: usize, stream: &mut ChaCha8Rng, keep: impl Fn(&Node) -> bool) -> Vec<&Node> {
+    pub(super) fn draw(
+        &self,
+        count: usize,
+        stream: &mut ChaCha8Rng,
+        keep: impl Fn(&Node) -> bool,
+    ) -> Vec<&Node> {
         let mut drawn: Vec<&Node> = Vec::with_capacity(count);
         for _ in 0..3 * self.round.len() {
             if drawn.len() == count {

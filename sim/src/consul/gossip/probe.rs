@@ -189,7 +189,12 @@ impl Gossip {
 }
 
 /// Whether `node` is sent rumours.
-pub(super) fn is_gossip_target(node: &super::nodes::Node, me: &str, now: Duration, to_the_dead: Duration) -> bool {
+pub(super) fn is_gossip_target(
+    node: &super::nodes::Node,
+    me: &str,
+    now: Duration,
+    to_the_dead: Duration,
+) -> bool {
     node.name.as_ref() != me
         && match node.condition {
             Condition::Alive | Condition::Suspect => true,

@@ -58,7 +58,10 @@ impl Gossip {
         let refuted = self.nodes.get(&alive.node).is_some_and(|me| {
             // Another one of our name, or what this node said in an earlier life.
             let same = alive.incarnation == me.incarnation && alive.tags == me.tags;
-            !self.departure.is_out() && alive.address == me.address && alive.incarnation >= me.incarnation && !same
+            !self.departure.is_out()
+                && alive.address == me.address
+                && alive.incarnation >= me.incarnation
+                && !same
         });
         if refuted {
             self.refute(alive.incarnation);
@@ -112,7 +115,9 @@ impl Gossip {
     pub(super) fn suspect(&mut self, incarnation: u64, name: &Rc<str>, from: Rc<str>) {
         let rumour = Rumour::Suspect { incarnation, node: Rc::clone(name), from: Rc::clone(&from) };
         let now = self.now;
-        let Some(node) = self.nodes.get_mut(name).filter(|node| incarnation >= node.incarnation) else { return };
+        let Some(node) = self.nodes.get_mut(name).filter(|node| incarnation >= node.incarnation) else {
+            return;
+        };
         if let Some(suspicion) = self.suspicions.get_mut(name) {
             if suspicion.confirm(&from) {
                 self.rumours.push(rumour);
@@ -151,7 +156,9 @@ impl Gossip {
     pub(super) fn dead(&mut self, incarnation: u64, name: &Rc<str>, from: Rc<str>) {
         let is_me = **name == *self.identity.name;
         let now = self.now;
-        let Some(node) = self.nodes.get_mut(name).filter(|node| incarnation >= node.incarnation) else { return };
+        let Some(node) = self.nodes.get_mut(name).filter(|node| incarnation >= node.incarnation) else {
+            return;
+        };
         self.suspicions.remove(name);
         if node.is_gone() {
             return;
@@ -177,7 +184,9 @@ impl Gossip {
             match condition {
                 Condition::Alive => self.alive(alive.clone()),
                 Condition::Left => self.dead(alive.incarnation, &alive.node, Rc::clone(&alive.node)),
-                Condition::Dead | Condition::Suspect => self.suspect(alive.incarnation, &alive.node, self.me()),
+                Condition::Dead | Condition::Suspect => {
+                    self.suspect(alive.incarnation, &alive.node, self.me())
+                }
             }
         }
         self.merge_members(&state);

@@ -74,9 +74,9 @@ impl Gossip {
     /// Exchanges state with a random member, to keep in step.
     pub(super) fn routine_exchange(&mut self) {
         let me = &self.identity.name;
-        let drawn = self.nodes.draw(1, &mut self.stream, |node| {
-            node.name != *me && node.condition == Condition::Alive
-        });
+        let drawn = self
+            .nodes
+            .draw(1, &mut self.stream, |node| node.name != *me && node.condition == Condition::Alive);
         match drawn.first().map(|node| node.address) {
             Some(address) => self.exchange(address, Purpose::Routine),
             None => self.tickers.push_pull.skip(self.now),
@@ -87,7 +87,8 @@ impl Gossip {
     /// over the whole cluster.
     pub(super) fn reconnect(&mut self) {
         self.tickers.reconnect.skip(self.now);
-        let failed: Vec<SocketAddr> = self.members.with(Status::Failed).map(|member| member.address).collect();
+        let failed: Vec<SocketAddr> =
+            self.members.with(Status::Failed).map(|member| member.address).collect();
         let left = self.members.with(Status::Left).count();
         let there = (self.members.len() - failed.len() - left).max(1);
         let drawn = self.draw_unit();
@@ -130,8 +131,12 @@ impl Gossip {
 
     /// Gives up all exchanges with `to`, which took no connection.
     pub(super) fn exchanges_refused(&mut self, to: SocketAddr) {
-        let refused: Vec<u64> =
-            self.exchanges.iter().filter(|(_, exchange)| exchange.to == to).map(|(request, _)| *request).collect();
+        let refused: Vec<u64> = self
+            .exchanges
+            .iter()
+            .filter(|(_, exchange)| exchange.to == to)
+            .map(|(request, _)| *request)
+            .collect();
         for request in refused {
             self.exchange_over(request);
         }

@@ -77,6 +77,8 @@ fn play(seed: u64, faults: &[(u64, Fault)]) -> Cluster {
     left.iter().for_each(|node| cluster.kill(*node));
     for node in 0..5 {
         start(&mut cluster, node);
+        // Not at once: see what `members` says of nodes that stay Leaving.
+        cluster.run(secs(5));
     }
     cluster.run(secs(180));
     cluster

@@ -261,7 +261,8 @@ impl Cluster {
 
     fn views(&self) -> String {
         let view = |viewer: usize| {
-            let seen: Vec<_> = (0..self.nodes.len()).map(|node| self.status(viewer, node)).collect();
+            let members = self.nodes[viewer].iter().flat_map(Gossip::members);
+            let seen: Vec<_> = members.map(|member| (&member.name, member.status, member.ltime)).collect();
             format!("n{viewer}: {seen:?}\n")
         };
         (0..self.nodes.len()).filter(|viewer| self.nodes[*viewer].is_some()).map(view).collect()

@@ -8,9 +8,7 @@ use super::driver::{Cluster, address, ms, secs};
 /// The least, the middle and the most.
 fn spread(mut times: Vec<Duration>) -> (Duration, Duration, Duration) {
     times.sort();
-    let spread = (times[0], times[times.len() / 2], times[times.len() - 1]);
-    println!("{spread:?}, 5..8 s: {}/{}", times.iter().filter(|t| (5..8).contains(&t.as_secs())).count(), times.len());
-    spread
+    (times[0], times[times.len() / 2], times[times.len() - 1])
 }
 
 #[test]
@@ -26,7 +24,7 @@ fn a_killed_node_fails_within_seconds() {
         took
     });
     let (least, middle, most) = spread(times.collect());
-    assert!(least >= secs(5) && middle < ms(7_500) && most < secs(10), "{least:?} {middle:?} {most:?}");
+    assert!(least >= secs(5) && middle < ms(7_500) && most < secs(8), "{least:?} {middle:?} {most:?}");
 }
 
 #[test]
@@ -37,7 +35,7 @@ fn an_isolated_node_fails_and_comes_back_after_the_heal() {
         cluster.run(ms(seed * 7 % 1_000));
         cluster.isolate(3);
         let took = cluster.run_until(secs(30), |cluster| cluster.all_see(3, Status::Failed));
-        cluster.run(secs(seed % 60));
+        cluster.run(secs(10 + seed % 50));
         cluster.cuts.clear();
         recovery.push(cluster.run_until(secs(120), Cluster::is_agreed));
         cluster.run(secs(60));
@@ -46,7 +44,7 @@ fn an_isolated_node_fails_and_comes_back_after_the_heal() {
         took
     });
     let (least, middle, most) = spread(times.collect());
-    assert!(least >= secs(5) && middle < ms(7_500) && most < secs(10), "{least:?} {middle:?} {most:?}");
+    assert!(least >= secs(5) && middle < ms(7_500) && most < secs(8), "{least:?} {middle:?} {most:?}");
     let (_, middle, most) = spread(recovery);
     assert!(middle < secs(20) && most < secs(60), "{middle:?} {most:?}");
 }
