@@ -15,6 +15,8 @@ mod agent;
 mod api;
 mod blocking;
 mod duration;
+#[allow(dead_code, unused_imports)]
+mod gossip;
 mod leader;
 #[allow(dead_code)]
 mod raft;
