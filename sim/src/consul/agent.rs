@@ -266,7 +266,10 @@ impl Consul {
 
     /// Brings the catalog up to date.
     fn push(&mut self, command: Command) {
-        self.apply(&command);
+        match self.cluster {
+            None => drop(self.apply(&command)),
+            Some(_) => self.sync_push(command),
+        }
     }
 
     fn push_check(&mut self, check: Check) {

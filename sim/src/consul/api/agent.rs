@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::params::Form;
 use super::reply::{self, Failure};
-use super::{Call, Outcome, decode, status};
+use super::{Call, Outcome, decode};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
 use crate::consul::state::catalog::{CRITICAL, Check, PASSING, Service, ServiceAddress, WARNING, Weights};
@@ -93,7 +93,7 @@ pub(super) fn itself(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fa
                 "bootstrap": "true",
                 "known_datacenters": "1",
                 "leader": "true",
-                "leader_addr": status::address(consul),
+                "leader_addr": consul.leader_address().map(|address| address.to_string()).unwrap_or_default(),
                 "server": "true",
             },
             "raft": { "last_log_index": consul.state.index.to_string(), "num_peers": "0", "state": "Leader" },

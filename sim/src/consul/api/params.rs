@@ -73,7 +73,7 @@ impl<'a> Params<'a> {
 }
 
 /// How a read is to be answered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::consul) struct Form {
     /// Indented.
     pub(in crate::consul) pretty: bool,
