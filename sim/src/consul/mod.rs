@@ -16,6 +16,7 @@ mod agent;
 mod api;
 mod blocking;
 mod catalog;
+pub mod chaos;
 mod duration;
 mod kv;
 mod lag;
@@ -26,8 +27,6 @@ mod session;
 mod timers;
 mod txn;
 
-#[cfg(test)]
-mod server_tests;
 #[cfg(test)]
 mod tests;
 

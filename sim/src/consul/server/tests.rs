@@ -21,8 +21,8 @@ use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::Instant;
 
-use super::server::{Exchange, Observer, Shared, serve};
-use super::{Consul, ConsulConfig};
+use super::{Exchange, Observer, Shared, serve};
+use crate::consul::{Consul, ConsulConfig};
 use crate::record::ConsulEvent;
 use crate::seed::Seed;
 
