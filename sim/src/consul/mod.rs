@@ -18,6 +18,7 @@ mod blocking;
 mod catalog;
 pub mod chaos;
 mod duration;
+pub mod fake;
 mod kv;
 mod lag;
 mod lock;

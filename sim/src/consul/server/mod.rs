@@ -242,6 +242,16 @@ impl<C: Clock, O: Observer> Shell<C, O> {
         self
     }
 
+    /// The clock it goes by.
+    pub fn clock(&self) -> &C {
+        &self.clock
+    }
+
+    /// How many blocking queries wait.
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting()
+    }
+
     /// The connections that are open.
     pub fn connections(&self) -> usize {
         self.clients.count()

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,9 @@ use crate::consul::chaos::Chaos;
 /// How long a server waits for a leader before it gives up, and at most how much longer.
 const HOLD: Duration = Duration::from_secs(7);
 const HOLD_JITTER_MS: u64 = 440;
+/// Whom catalogs are kept for.
+const READERS_MAX: usize = 4096;
+const LOOPBACKS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 const INDEX: &str = "x-consul-index";
 
 /// The troubles of a server and what they have done so far.
@@ -26,8 +29,8 @@ const INDEX: &str = "x-consul-index";
 pub(super) struct Weather {
     chaos: Chaos,
     dice: RefCell<ChaCha8Rng>,
-    /// Who sees an old catalog.
-    lagging: RefCell<BTreeSet<IpAddr>>,
+    /// Who would see an old catalog: who has ever asked, and who is sure to.
+    readers: RefCell<BTreeSet<IpAddr>>,
     lag: Cell<Option<Duration>>,
     leader_lost: Cell<Option<Duration>>,
     /// How often indexes started over, and what is taken from them since.
@@ -42,7 +45,7 @@ impl Weather {
         Self {
             chaos,
             dice: RefCell::new(dice),
-            lagging: RefCell::default(),
+            readers: RefCell::new(LOOPBACKS.into()),
             lag: Cell::default(),
             leader_lost: Cell::default(),
             resets: Cell::default(),
@@ -75,12 +78,9 @@ impl Weather {
         };
         let now = shell.clock.now();
         if self.lag.replace(stale) != stale {
-            let readers = std::mem::take(&mut *self.lagging.borrow_mut());
-            for reader in &readers {
+            let readers = self.readers.borrow();
+            for reader in readers.iter() {
                 self.show(shell, *reader, stale);
-            }
-            if stale.is_some() {
-                *self.lagging.borrow_mut() = readers;
             }
         }
         match (leaderless, self.leader_lost.get()) {
@@ -91,6 +91,12 @@ impl Weather {
         if self.resets.replace(resets) != resets {
             self.taken.set(self.told.get().saturating_sub(1));
         }
+    }
+
+    /// Whether `client` asks for the first time.
+    fn meet(&self, client: IpAddr) -> bool {
+        let mut readers = self.readers.borrow_mut();
+        readers.len() < READERS_MAX && readers.insert(client)
     }
 
     fn show<C: Clock, O: Observer>(&self, shell: &Shell<C, O>, reader: IpAddr, lag: Option<Duration>) {
@@ -132,8 +138,8 @@ impl Weather {
                 return failure_text(StatusCode::INTERNAL_SERVER_ERROR, "No cluster leader");
             }
         }
-        if let Some(lag) = self.lag.get()
-            && self.lagging.borrow_mut().insert(client)
+        if self.meet(client)
+            && let Some(lag) = self.lag.get()
         {
             self.show(shell, client, Some(lag));
         }
