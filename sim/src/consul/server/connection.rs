@@ -27,6 +27,7 @@ const VALUE_MAX: u64 = 512 * 1024;
 const SKIPPED_MAX: u64 = 256 * 1024;
 /// How much a client can send ahead of an answer.
 const AHEAD_MAX: usize = 64 * 1024;
+const NO_BODY: &str = "Content-Length: 0";
 const READ: usize = 4 * 1024;
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
@@ -213,7 +214,7 @@ async fn exchange<C: Clock, O: Observer, S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     if head.expects == Expects::Unknown {
-        wire.send(&own("417 Expectation Failed", &["Connection: close", "Date"], date, "")).await?;
+        wire.send(&own("417 Expectation Failed", &["Connection: close", "Date", NO_BODY], date, "")).await?;
         return Ok(Next::EndUnread);
     }
     let began = shell.clock.now();
@@ -337,13 +338,19 @@ fn nobodys(target: &Target, head: &Head, date: Option<Duration>) -> (Vec<u8>, Ne
     let next = if head.keep { Next::Request } else { Next::EndUnread };
     match target {
         Target::Server if head.method == Method::OPTIONS => {
-            let text = own("200 OK", &["Date"], date, "");
+            let text = own("200 OK", &[NO_BODY, "Date"], date, "");
             (text, next)
         }
-        Target::Server => (own("400 Bad Request", &["Connection: close", "Date"], date, ""), Next::EndUnread),
+        Target::Server => {
+            (own("400 Bad Request", &["Connection: close", "Date", NO_BODY], date, ""), Next::EndUnread)
+        }
         _ => {
-            let headers =
-                ["Content-Type: text/plain; charset=utf-8", "X-Content-Type-Options: nosniff", "Date"];
+            let headers = [
+                "Content-Type: text/plain; charset=utf-8",
+                "X-Content-Type-Options: nosniff",
+                "Date",
+                "Content-Length: 19",
+            ];
             (own("404 Not Found", &headers, date, "404 page not found\n"), next)
         }
     }

@@ -59,7 +59,8 @@ pub(super) fn encode(out: &mut Vec<u8>, response: &Response<Bytes>, manner: Mann
         write!(out, "Date: {}\r\n", http_date(date)).ok();
     }
     let chunked = !told && body.len() > BUFFER;
-    if !told && !chunked && !(manner.headers_only && body.is_empty()) {
+    let says_nothing = manner.headers_only && body.is_empty();
+    if !(told || chunked || says_nothing) {
         out.extend_from_slice(b"Content-Length: ");
         line(out, length.as_bytes());
     }
@@ -91,18 +92,18 @@ pub(super) fn encode(out: &mut Vec<u8>, response: &Response<Bytes>, manner: Mann
     keep
 }
 
-/// An answer of the server itself, before there is anybody to ask.
+/// An answer of the server itself, before there is anybody to ask: its headers as they come, with
+/// `Date` for the date where there is one.
 pub(super) fn own(line: &str, headers: &[&str], date: Option<Duration>, body: &str) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {line}\r\n");
-    let date = date.map(|date| format!("Date: {}", http_date(date)));
     for header in headers {
-        match (*header, &date) {
-            ("Date", Some(date)) => text += &format!("{date}\r\n"),
+        match (*header, date) {
+            ("Date", Some(date)) => text += &format!("Date: {}\r\n", http_date(date)),
             ("Date", None) => {}
             (header, _) => text += &format!("{header}\r\n"),
         }
     }
-    format!("{text}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    format!("{text}\r\n{body}").into_bytes()
 }
 
 fn line(out: &mut Vec<u8>, value: &[u8]) {
