@@ -113,10 +113,10 @@ mod tests {
                 "did you mean `leaderless`?",
             ),
             (
-                "[[fault]]\nat = \"1s\"\nkind = \"hang\"\nfro = \"2s\"",
+                "[[fault]]\nat = \"1s\"\nkind = \"hang\"\nstatsu = 500",
                 (4, 1),
-                "`fro` is no field of a fault",
-                "did you mean `for`?",
+                "`statsu` is no field of a fault",
+                "did you mean `status`?",
             ),
             (
                 "[[fualt]]\nat = \"1s\"",
