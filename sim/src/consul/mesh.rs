@@ -214,6 +214,13 @@ impl Mesh {
         Some(result)
     }
 
+    /// Nobody waits for this answer of a node any more.
+    pub fn forget(&mut self, node: usize, ticket: Ticket) {
+        if let Some(consul) = self.nodes.get_mut(node).and_then(|slot| slot.consul.as_mut()) {
+            consul.forget(ticket);
+        }
+    }
+
     /// Takes the answers that are ready, each with the node that gives it.
     pub fn answers(&mut self) -> Vec<(usize, Ticket, Response<Bytes>)> {
         let nodes = self.nodes.iter_mut().enumerate();

@@ -14,8 +14,10 @@
 mod agent;
 mod api;
 mod blocking;
+pub mod chaos;
 pub mod cluster;
 mod duration;
+pub mod fake;
 #[allow(dead_code, reason = "user events and coordinates are wired to it next")]
 mod gossip;
 mod leader;
@@ -26,8 +28,6 @@ pub mod server;
 mod state;
 mod timers;
 
-#[cfg(test)]
-mod server_tests;
 #[cfg(test)]
 mod tests;
 
