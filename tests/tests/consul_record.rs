@@ -55,6 +55,78 @@ fn record_filters() {
     std::fs::write(&file, recorded).expect("the table");
 }
 
+/// Makes the policies and tokens of the table's configuration, then plays its lines one after another.
+#[test]
+#[ignore = "rewrites a table; needs a server of its own"]
+fn record_acl() {
+    let file = root().join("tests/tests/consul_acl.txt");
+    let table = std::fs::read_to_string(&file).expect("the table");
+    let (head, lines) = table.split_once("\n---\n").expect("a configuration, three dashes, and lines");
+    let config: toml::Table = head.parse().expect("a configuration");
+    let master = config["tokens"]["master"].as_str().expect("a master token");
+    let put = |path: &str, body: Value| {
+        let answer = send("PUT", path, &[("X-Consul-Token", master)], &body.to_string()).expect("an answer");
+        assert_eq!(answer.status, 200, "{body}: {}", answer.body);
+    };
+    for (name, rules) in config["policies"].as_table().expect("policies") {
+        put("/v1/acl/policy", json!({"Name": name, "Rules": rules.as_str()}));
+    }
+    for (secret, token) in config["token"].as_table().expect("tokens") {
+        let names = token["policies"].as_array().expect("names").iter();
+        let policies: Vec<_> = names.map(|name| json!({"Name": name.as_str()})).collect();
+        put("/v1/acl/token", json!({"SecretID": secret, "Policies": policies}));
+    }
+    let names = config["names"].as_table().expect("names");
+    let mut sessions: Vec<String> = Vec::new();
+    let mut recorded = format!("{head}\n---\n");
+    for line in lines.lines() {
+        let question = line.split(" => ").next().unwrap_or_default();
+        if question.is_empty() || question.starts_with('#') {
+            let _ = writeln!(recorded, "{line}");
+            continue;
+        }
+        let (request, body) = question.split_once(" | ").unwrap_or((question, ""));
+        let words: Vec<_> = request.split(' ').collect();
+        let [token, method, path] = words[..] else {
+            panic!("{line}: a token, a method and a path");
+        };
+        let fill = |text: &str| {
+            let numbered = sessions.iter().enumerate();
+            numbered.fold(text.to_owned(), |text, (at, id)| text.replace(&format!("{{s{}}}", at + 1), id))
+        };
+        let secret = names.get(token).map_or(token, |secret| secret.as_str().expect("a secret"));
+        let headers = [("X-Consul-Token", secret)];
+        let headers = if token == "-" { &[][..] } else { &headers[..] };
+        let answer = send(method, &fill(path), headers, &fill(body)).expect("an answer");
+        if path.starts_with("/v1/session/create") && answer.status == 200 {
+            let body: Value = serde_json::from_str(&answer.body).expect("JSON of a session");
+            sessions.push(body["ID"].as_str().expect("an id").to_owned());
+        }
+        let numbered = sessions.iter().enumerate();
+        let shown = numbered
+            .fold(answer.body, |body, (at, id)| body.replace(id.as_str(), &format!("{{s{}}}", at + 1)));
+        let _ = writeln!(
+            recorded,
+            "{question} => {} | {}",
+            answer.status,
+            without_indexes(&shown.trim_end().replace('\n', "\\n"))
+        );
+    }
+    std::fs::write(&file, recorded).expect("the table");
+}
+
+/// Every raft index is 0.
+fn without_indexes(body: &str) -> String {
+    let mut out = String::new();
+    let mut rest = body;
+    while let Some(at) = rest.find("Index\":") {
+        let (before, after) = rest.split_at(at + "Index\":".len());
+        let _ = write!(out, "{before}0");
+        rest = after.trim_start_matches(|next: char| next.is_ascii_digit());
+    }
+    out + rest
+}
+
 /// The records of an answer, those of a map in the order of its keys.
 fn records(body: &str) -> Vec<Value> {
     match serde_json::from_str(body).expect("JSON") {

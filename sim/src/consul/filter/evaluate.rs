@@ -90,11 +90,9 @@ fn wanted(question: &Match, root: Field) -> Result<Wanted, String> {
     match field {
         Field::Integer => literal::integer(value).map(Wanted::Integer).map_err(refused),
         Field::Boolean => literal::boolean(value).map(Wanted::Boolean).map_err(refused),
-        _ if matches!(operator, Operator::Matches | Operator::NotMatches) => {
-            regexp::compile(value).map(Wanted::Pattern).map_err(|why| {
-                format!("Failed to compile regular expression {}: {why}", literal::quoted(value))
-            })
-        }
+        _ if matches!(operator, Operator::Matches | Operator::NotMatches) => regexp::compile(value)
+            .map(Wanted::Pattern)
+            .map_err(|why| format!("Failed to compile regular expression {}: {why}", literal::quoted(value))),
         _ => Ok(Wanted::Text(value.clone())),
     }
 }
@@ -120,9 +118,7 @@ impl Asked<'_> {
             Field::Map(_) => match member(value, name) {
                 Some(found) => self.of(Some(found), inner, rest),
                 // As the real one has it: what is not there matches every pattern, and none.
-                None => {
-                    Some(!matches!(self.operator, Operator::Equal | Operator::IsNotEmpty | Operator::In))
-                }
+                None => Some(!matches!(self.operator, Operator::Equal | Operator::IsNotEmpty | Operator::In)),
             },
             _ => match (member(value, name), inner) {
                 (None, Field::Optional(_)) => None,

@@ -413,10 +413,7 @@ impl<'a> Parser<'a> {
     }
 
     fn value(&mut self) -> Option<Vec<u8>> {
-        self.selector()
-            .map(|parts| parts.join(&b'.'))
-            .or_else(|| self.number())
-            .or_else(|| self.string())
+        self.selector().map(|parts| parts.join(&b'.')).or_else(|| self.number()).or_else(|| self.string())
     }
 
     fn number(&mut self) -> Option<Vec<u8>> {

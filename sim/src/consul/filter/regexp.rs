@@ -299,7 +299,8 @@ impl<'a> Translator<'a> {
         };
         let plain = name.strip_prefix('^').unwrap_or(name);
         negated ^= plain.len() < name.len();
-        let is_name = !plain.is_empty() && plain.chars().all(|next| next.is_ascii_alphabetic() || next == '_');
+        let is_name =
+            !plain.is_empty() && plain.chars().all(|next| next.is_ascii_alphabetic() || next == '_');
         let class = format!("\\{}{{{plain}}}", if negated { 'P' } else { 'p' });
         if is_name && Regex::new(&class).is_ok() { Ok(class) } else { bad(WHAT, self.since(before)) }
     }

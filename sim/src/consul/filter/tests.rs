@@ -97,7 +97,13 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn value() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-z]{1,6}", "-?[1-9][0-9]{0,4}(\\.[0-9])?", "`[^`]{0,6}`", "\"[^\"\\\\\n]{0,6}\"", "\"\\\\x[0-9a-f]{2}\""]
+    prop_oneof![
+        "[a-z]{1,6}",
+        "-?[1-9][0-9]{0,4}(\\.[0-9])?",
+        "`[^`]{0,6}`",
+        "\"[^\"\\\\\n]{0,6}\"",
+        "\"\\\\x[0-9a-f]{2}\""
+    ]
 }
 
 fn expression() -> impl Strategy<Value = String> {
