@@ -362,6 +362,7 @@ impl Fake {
             .body(Bytes::copy_from_slice(body.as_bytes()))
             .expect("a request");
         let response = match self.consul.request(self.now, LOCALHOST, &request) {
+            Reply::Pending(_) => unreachable!("a server that is alone keeps nobody waiting"),
             Reply::Now(response) => response,
             Reply::Blocked(mut blocked) => {
                 self.now = blocked.deadline();
