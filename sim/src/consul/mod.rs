@@ -80,6 +80,7 @@ pub struct Consul {
     leader: leader::Leader,
     agent: agent::Local,
     timers: timers::Timers,
+    cache: api::Cache,
 }
 
 impl Consul {
@@ -95,6 +96,7 @@ impl Consul {
             leader: leader::Leader::default(),
             agent: agent::Local::default(),
             timers: timers::Timers::default(),
+            cache: api::Cache::default(),
         };
         consul.node_id = consul.draw_uuid();
         consul.state.bootstrap(&consul.config, &consul.node_id);

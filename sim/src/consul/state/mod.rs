@@ -16,14 +16,16 @@ pub(in crate::consul) mod lag;
 mod lock;
 mod pairs;
 mod register;
+pub(in crate::consul) mod rules;
 pub(in crate::consul) mod session;
 pub(in crate::consul) mod txn;
+mod txn_catalog;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub(in crate::consul) use self::command::{Applied, Command, Deregistration, Registration};
+pub(in crate::consul) use self::command::{Applied, Command, Deregistration, NodeUpdate, Registration};
 use crate::record::ConsulEvent;
 
 /// What a leader has to see to because of what it applied.

@@ -234,6 +234,20 @@ impl State {
         }
     }
 
+    /// Ends, at `index`, every session that lives on `node`.
+    pub(in crate::consul) fn invalidate_on(&mut self, index: u64, node: &str, why: &str) {
+        let there: Vec<_> = self
+            .sessions
+            .by_id
+            .values()
+            .filter(|session| session.node.eq_ignore_ascii_case(node))
+            .map(|session| Rc::clone(&session.id))
+            .collect();
+        for id in there {
+            self.invalidate(index, &id, why);
+        }
+    }
+
     fn invalidate(&mut self, index: u64, id: &str, why: &str) {
         let Some(session) = self.sessions.by_id.remove(id) else {
             return;
