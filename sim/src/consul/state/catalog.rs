@@ -118,7 +118,7 @@ impl Catalog {
         // Only whole bytes can be looked up.
         let even = &name[..name.len() - name.len() % 2];
         let wanted = even.replace('-', "").to_ascii_lowercase();
-        if wanted.len() % 2 != 0 || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !wanted.len().is_multiple_of(2) || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         let matches = |node: &&Rc<Node>| {
