@@ -226,7 +226,7 @@ impl Consul {
             service_tags: service.map(|service| service.tags.clone()).unwrap_or_default(),
             service_id: request.service_id,
             kind: "ttl".to_owned(),
-            definition: Definition {},
+            definition: Definition::default(),
             create_index: 0,
             modify_index: 0,
         };

@@ -92,6 +92,7 @@ pub struct Consul {
     agent: agent::Local,
     timers: timers::Timers,
     cluster: Option<Box<cluster::Cluster>>,
+    cache: api::Cache,
 }
 
 impl Consul {
@@ -114,6 +115,7 @@ impl Consul {
             leader: leader::Leader::default(),
             agent: agent::Local::default(),
             timers: timers::Timers::default(),
+            cache: api::Cache::default(),
             cluster: None,
         }
     }

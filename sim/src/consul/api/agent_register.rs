@@ -238,8 +238,7 @@ fn service_definition(value: &Value) -> decode::Result<ServiceDefinition> {
             port: 0,
             weights: Weights { passing: 1, warning: 1 },
             enable_tag_override: false,
-            create_index: 0,
-            modify_index: 0,
+            ..Service::default()
         },
         weights: None,
         check: Definition::default(),

@@ -5,29 +5,40 @@
 
 mod agent;
 mod agent_register;
+mod cached;
 mod catalog;
+mod coordinate;
 mod decode;
+mod filtering;
 mod health;
 mod kv;
+mod narrow;
+mod operator;
 mod params;
+mod register;
 mod reply;
+mod rows;
 mod session;
+mod shown;
 mod status;
 mod txn;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
+use self::cached::Cached;
 use self::params::Params;
 use super::blocking::{Blocked, Seen, Until};
 use super::leader::{Finish, Proposal};
 use super::state::Applied;
 use super::{Consul, Reply};
 
+pub(super) use self::cached::Cache;
 pub(super) use self::params::Form;
 pub(super) use self::reply::{Contact, Failure};
 pub(super) use self::session::renewed;
@@ -91,6 +102,7 @@ pub(super) enum Read {
     Session(session::Read),
     Catalog(catalog::Read),
     Health(health::Read),
+    Coordinate(coordinate::Read),
     Txn(txn::Read),
     AgentService(agent::ServiceRead),
 }
@@ -103,6 +115,7 @@ impl Read {
             Self::Session(read) => read.seen(consul),
             Self::Catalog(read) => read.seen(consul.state.catalogs.seen_by(reader, consul.now)),
             Self::Health(read) => read.seen(consul.state.catalogs.seen_by(reader, consul.now)),
+            Self::Coordinate(read) => read.seen(consul.state.catalogs.seen_by(reader, consul.now)),
             Self::Txn(_) => Seen { index: 0, written: 0, hash: None },
             Self::AgentService(read) => read.seen(consul),
         }
@@ -115,17 +128,42 @@ impl Read {
             Self::Session(read) => (read.answer(consul, form), None),
             Self::Catalog(read) => {
                 let seen = consul.state.catalogs.seen_by(reader, consul.now);
-                (read.answer(seen, form), Some(form.consistency))
+                match read.answer(seen, form) {
+                    Ok(response) => (response, Some(form.consistency)),
+                    Err(failure) => return failure.into_response(),
+                }
             }
             Self::Health(read) => {
                 let seen = consul.state.catalogs.seen_by(reader, consul.now);
-                (read.answer(seen, form), Some(form.consistency))
+                match read.answer(seen, form) {
+                    Ok(response) => (response, Some(form.consistency)),
+                    Err(failure) => return failure.into_response(),
+                }
+            }
+            Self::Coordinate(read) => {
+                let response = read.answer(consul.state.catalogs.seen_by(reader, consul.now), form);
+                if response.status() == StatusCode::NOT_FOUND {
+                    return response;
+                }
+                (response, None)
             }
             Self::Txn(read) => return read.answer(consul, form),
             Self::AgentService(read) => return read.answer(consul, form),
         };
         reply::query_headers(&mut response, index, consistency, consul.contact());
+        if let Some(served) = form.served {
+            served.tell(&mut response);
+        }
         response
+    }
+
+    /// What tells it from other reads that the agent's cache serves, if it does.
+    fn cache_key(&self) -> Option<String> {
+        match self {
+            Self::Catalog(read) => read.cache_key(),
+            Self::Health(read) => read.cache_key(),
+            _ => None,
+        }
     }
 }
 
@@ -167,15 +205,27 @@ fn route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
             };
             return Some((endpoint, PUT, id));
         }
-        ("catalog", "datacenters", None) => (catalog::datacenters, GET),
+        ("catalog", "register", None) => (register::register, PUT),
+        ("catalog", "deregister", None) => (register::deregister, PUT),
+        ("catalog", "datacenters", None) => (status::datacenters, GET),
         ("catalog", "nodes", None) => (catalog::nodes, GET),
         ("catalog", "services", None) => (catalog::services, GET),
         ("catalog", "service", Some(_)) => (catalog::service, GET),
+        ("catalog", "connect", Some(_)) => (catalog::connect, GET),
         ("catalog", "node", Some(_)) => (catalog::node, GET),
+        ("catalog", "node-services", Some(_)) => (catalog::node_services, GET),
         ("health", "service", Some(_)) => (health::service, GET),
+        ("health", "connect", Some(_)) => (health::connect, GET),
         ("health", "checks", Some(_)) => (health::checks, GET),
         ("health", "node", Some(_)) => (health::node, GET),
         ("health", "state", Some(_)) => (health::state, GET),
+        ("coordinate", "datacenters", None) => (coordinate::datacenters, GET),
+        ("coordinate", "nodes", None) => (coordinate::nodes, GET),
+        ("coordinate", "node", Some(_)) => (coordinate::node, GET),
+        ("coordinate", "update", None) => (coordinate::update, PUT),
+        ("operator", "raft", Some("configuration")) => (operator::raft_configuration, GET),
+        ("operator", "raft", Some("peer")) => (operator::raft_peer, "OPTIONS,DELETE"),
+        ("operator", "autopilot", Some("configuration")) => (operator::autopilot_configuration, GET),
         ("status", "leader", None) => (status::leader, GET),
         ("status", "peers", None) => (status::peers, GET),
         _ => return None,
@@ -243,8 +293,13 @@ pub(super) fn parse(
         return Err(reply::not_allowed(method.as_str(), methods).into());
     }
     let params = Params::parse(uri.query().unwrap_or_default());
-    let form = Form::parse(&params, &consul.config.datacenter)
-        .map_err(|failure| Box::new(failure.into_response()))?;
+    let form = Form::parse(&params, &consul.config.datacenter).map_err(|failure| {
+        let failure = match failure.is_internal() && queries(tail) {
+            true => failure.of_query(),
+            false => failure,
+        };
+        Box::new(failure.into_response())
+    })?;
     let call = Call { method, rest, params, form, body: request.body(), agent };
     let outcome = endpoint(consul, &call).map_err(|failure| Box::new(failure.into_response()))?;
     Ok((outcome, call.form))
@@ -255,8 +310,19 @@ pub(super) fn bad_request() -> Response<Bytes> {
     reply::bare(StatusCode::BAD_REQUEST)
 }
 
+/// Whether what a server refuses on this path is answered as a query all the same.
+fn queries(tail: &str) -> bool {
+    ["catalog/", "health/", "coordinate/node", "session/info/", "session/node/", "session/list"]
+        .iter()
+        .any(|prefix| tail.starts_with(prefix))
+}
+
 /// Answers a read, or has it wait.
-pub(super) fn respond(consul: &mut Consul, reader: IpAddr, read: Read, form: Form) -> Reply {
+pub(super) fn respond(consul: &mut Consul, reader: IpAddr, read: Read, mut form: Form) -> Reply {
+    let remembered = read.cache_key().filter(|_| form.cached).map(|key| {
+        form.served = Some(Cached::Miss);
+        consul.cache.ask(key, consul.now).is_some()
+    });
     let until = match &read {
         Read::Txn(_) => None,
         Read::AgentService(read) => read.hash().map(|hash| Until::Not(hash.to_owned())),
@@ -268,10 +334,18 @@ pub(super) fn respond(consul: &mut Consul, reader: IpAddr, read: Read, form: For
         if !until.reached(&seen) {
             return Reply::Blocked(Blocked::new(consul, reader, read, form, until, seen));
         }
+        form.served = served(remembered);
         return Reply::Now(read.answer(consul, reader, &form, seen.index));
     }
     let index = read.seen(consul, reader).index;
+    form.served = served(remembered);
     Reply::Now(read.answer(consul, reader, &form, index))
+}
+
+/// What the agent's cache makes of a read it remembers or not. It watches what it remembers, so that is
+/// never old.
+fn served(remembered: Option<bool>) -> Option<Cached> {
+    remembered.map(|remembered| if remembered { Cached::Hit(Duration::ZERO) } else { Cached::Miss })
 }
 
 fn moved(path: &str, query: Option<&str>, is_get: bool) -> Response<Bytes> {

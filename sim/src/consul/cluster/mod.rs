@@ -251,6 +251,17 @@ impl Consul {
         }
     }
 
+    /// The servers, each with its node's id, as far as gossip has told this one.
+    pub(super) fn servers(&self) -> Vec<(String, &ConsulConfig)> {
+        let Some(cluster) = &self.cluster else { return vec![(self.node_id.clone(), &self.config)] };
+        let id = |name: &str| {
+            let member = cluster.gossip.members().find(|member| &*member.name == name);
+            member.and_then(|member| member.tags.get("id").cloned()).unwrap_or_default()
+        };
+        let servers = cluster.config.nodes[..cluster.config.servers].iter();
+        servers.map(|config| (id(&config.node), config)).collect()
+    }
+
     /// Where servers reach each other.
     pub(super) fn server_addresses(&self) -> Vec<SocketAddr> {
         match &self.cluster {

@@ -15,7 +15,7 @@ use super::message::{Answer, Call};
 use crate::consul::Consul;
 use crate::consul::state::catalog::{Check, Node, SERF_HEALTH, Service};
 use crate::consul::state::member::full_node;
-use crate::consul::state::{Command, Deregistration, Registration};
+use crate::consul::state::{Command, Deregistration, NodeUpdate, Registration};
 use crate::consul::timers::{Due, Key};
 
 /// What an agent's call was for.
@@ -166,7 +166,11 @@ impl Consul {
             |node, service, checks| Command::Register(Box::new(Registration { node, service, checks }));
         let full = full_node(&self.config, &self.node_id);
         if view.node.as_ref().is_none_or(|known| known.tagged_addresses != full.tagged_addresses) {
-            changes.push_back(register(Some(full), None, Vec::new()));
+            changes.push_back(register(
+                Some(NodeUpdate { node: full, only_if_missing: false }),
+                None,
+                Vec::new(),
+            ));
         }
         for known in &view.services {
             if known.id != "consul" && !self.agent.services().contains_key(&known.id) {
