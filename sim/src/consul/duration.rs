@@ -53,6 +53,35 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
     Ok(if negative { -nanos } else { nanos })
 }
 
+/// Writes nanoseconds as `1h30m0s`, `1.5s`, `20ms`.
+pub(super) fn show(nanos: i64) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    let total = nanos.unsigned_abs();
+    let fraction = |scale: u64| {
+        let (whole, rest) = (total / scale, total % scale);
+        let digits = format!("{rest:0width$}", width = scale.ilog10() as usize);
+        match digits.trim_end_matches('0') {
+            _ if rest == 0 => whole.to_string(),
+            digits => format!("{whole}.{digits}"),
+        }
+    };
+    match total {
+        0 => return "0s".to_owned(),
+        1..1_000 => return format!("{sign}{total}ns"),
+        1_000..1_000_000 => return format!("{sign}{}\u{b5}s", fraction(1_000)),
+        1_000_000..1_000_000_000 => return format!("{sign}{}ms", fraction(1_000_000)),
+        _ => {}
+    }
+    let (minutes, rest) = (total / 60_000_000_000, total % 60_000_000_000);
+    let mut seconds = format!("{}.{:09}", rest / 1_000_000_000, rest % 1_000_000_000);
+    seconds.truncate(seconds.trim_end_matches('0').trim_end_matches('.').len().max(1));
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{sign}{seconds}s"),
+        (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
+    }
+}
+
 /// Nanoseconds as a duration; what is negative is none at all.
 pub(super) fn positive(nanos: i64) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
@@ -65,7 +94,7 @@ pub(super) fn micros(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, show};
 
     #[test]
     fn reads_what_go_reads() {
@@ -83,6 +112,23 @@ mod tests {
             ("1d", Err("time: unknown unit \"d\" in duration \"1d\"")),
         ] {
             assert_eq!(parse(text), expected.map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn writes_what_go_writes() {
+        for (nanos, expected) in [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_500, "1.5\u{b5}s"),
+            (20_000_000, "20ms"),
+            (1_000_000_000, "1s"),
+            (-1_500_000_000, "-1.5s"),
+            (60_000_000_000, "1m0s"),
+            (70_000_000_000, "1m10s"),
+            (86_400_000_000_000, "24h0m0s"),
+        ] {
+            assert_eq!(show(nanos), expected);
         }
     }
 }

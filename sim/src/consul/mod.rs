@@ -33,6 +33,7 @@ use http::{Request, Response};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+pub use self::agent::probe::{HttpTarget, Probe, ProbeId, ProbeResult, Target};
 pub use self::blocking::Blocked;
 use self::state::Command;
 use crate::record::ConsulEvent;
@@ -122,6 +123,8 @@ impl Consul {
                 timers::Due::SessionExpiry(id) => self.session_expire(&id),
                 timers::Due::CheckTtl(id) => self.check_expire(&id),
                 timers::Due::CheckOutput(id) => self.check_push(&id),
+                timers::Due::CheckProbe(id) => self.check_probe(&id),
+                timers::Due::CheckAlias(id) => self.check_alias(&id),
                 timers::Due::CriticalReap(id) => self.check_reap(&id),
                 timers::Due::Tombstones(index) => drop(self.apply(&Command::Reap(index))),
             }
@@ -163,6 +166,11 @@ impl Consul {
     /// Grows whenever a blocking query may have something new to say.
     pub fn revision(&self) -> u64 {
         self.revision + self.state.revision()
+    }
+
+    /// Whether the agent was told to leave its cluster, which for a server means to stop.
+    pub fn has_left(&self) -> bool {
+        self.agent.left
     }
 
     fn changed(&mut self) {

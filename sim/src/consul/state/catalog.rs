@@ -11,6 +11,8 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+pub(in crate::consul) use super::definition::Definition;
+
 /// The status of a check that fails.
 pub(in crate::consul) const CRITICAL: &str = "critical";
 /// The status of a check that is fine.
@@ -87,10 +89,6 @@ pub(in crate::consul) struct Check {
     pub(in crate::consul) create_index: u64,
     pub(in crate::consul) modify_index: u64,
 }
-
-/// What a check does; nothing, for one whose status is reported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::consul) struct Definition {}
 
 type RowKey = (Rc<str>, Rc<str>);
 

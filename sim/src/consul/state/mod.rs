@@ -11,6 +11,7 @@
 mod base64;
 pub(in crate::consul) mod catalog;
 mod command;
+mod definition;
 pub(in crate::consul) mod kv;
 pub(in crate::consul) mod lag;
 mod lock;

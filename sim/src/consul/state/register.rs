@@ -60,7 +60,7 @@ impl State {
             service_name: String::new(),
             service_tags: Vec::new(),
             kind: String::new(),
-            definition: Definition {},
+            definition: Definition::default(),
             create_index: 0,
             modify_index: 0,
         };
