@@ -16,6 +16,7 @@ mod api;
 mod blocking;
 mod duration;
 mod leader;
+pub mod probe;
 pub mod server;
 mod state;
 mod timers;

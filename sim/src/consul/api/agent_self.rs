@@ -186,11 +186,13 @@ fn stats(consul: &Consul) -> BTreeMap<&'static str, BTreeMap<&'static str, Strin
     .into()
 }
 
-/// The members of the cluster. What is asked of the wide area is answered with the same: a server
-/// without gossip there shows those of its own.
+/// The members of the cluster. Of a wider one this server knows nothing.
 pub(super) fn members(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     match call.params.get("segment") {
-        None | Some("" | "_all") => Ok(call.json(&[member(consul)])),
+        None | Some("" | "_all") => {
+            let wide = call.params.get("wan").is_some_and(|wan| !wan.is_empty());
+            Ok(call.json(&(!wide).then(|| [member(consul)])))
+        }
         Some(_) => Err(Failure::internal("Network segments are not supported in this version of Consul")),
     }
 }

@@ -197,10 +197,13 @@ fn agent_route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
                 ("token/", agent_admin::token, PUT),
                 ("connect/ca/leaf/", agent_admin::connect, GET),
             ];
-            let found = TREES
+            // A path that is a whole tree without its last slash is no part of a greater one.
+            if TREES.iter().any(|(tree, ..)| tree.strip_suffix('/') == Some(path)) {
+                return None;
+            }
+            return TREES
                 .iter()
                 .find_map(|(tree, endpoint, methods)| Some((*endpoint, *methods, path.strip_prefix(tree)?)));
-            return found;
         }
     };
     Some((endpoint, methods, ""))
