@@ -26,6 +26,7 @@ mod filter;
 mod gossip;
 mod leader;
 pub mod mesh;
+pub mod probe;
 #[allow(dead_code, reason = "its tests look at more than its users do")]
 mod raft;
 pub mod server;
@@ -43,6 +44,7 @@ use http::{Request, Response};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+pub use self::agent::probe::{HttpTarget, Probe, ProbeId, ProbeResult, Target};
 pub use self::blocking::Blocked;
 use crate::record::ConsulEvent;
 
@@ -144,6 +146,8 @@ impl Consul {
                 timers::Due::SessionExpiry(id) => self.session_expire(&id),
                 timers::Due::CheckTtl(id) => self.check_expire(&id),
                 timers::Due::CheckOutput(id) => self.check_push(&id),
+                timers::Due::CheckProbe(id) => self.check_probe(&id),
+                timers::Due::CheckAlias(id) => self.check_alias(&id),
                 timers::Due::CriticalReap(id) => self.check_reap(&id),
                 timers::Due::Tombstones(index) => self.tombstones_due(index),
                 timers::Due::Reconcile => self.reconcile_due(),

@@ -160,6 +160,17 @@ pub(super) fn text_map(value: &Value, field: &str) -> Result<Option<BTreeMap<Str
     }
 }
 
+/// Lists of texts by name.
+pub(super) fn text_lists(value: &Value, field: &str) -> Result<BTreeMap<String, Vec<String>>> {
+    match value {
+        Value::Null => Ok(BTreeMap::new()),
+        Value::Object(map) => {
+            map.iter().map(|(key, item)| Ok((key.clone(), texts(item, field)?.unwrap_or_default()))).collect()
+        }
+        other => mismatch(other, field, "map[string][]string"),
+    }
+}
+
 /// A duration in nanoseconds: in words, or as a number of them.
 pub(super) fn nanos(value: &Value) -> Result<i64> {
     match value {

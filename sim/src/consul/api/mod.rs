@@ -4,11 +4,17 @@
 //! does it again whenever something it watches changes.
 
 mod agent;
+mod agent_admin;
+mod agent_check;
+mod agent_check_definition;
+mod agent_health;
 mod agent_register;
+mod agent_self;
 mod cached;
 mod catalog;
 mod coordinate;
 mod decode;
+mod event;
 mod filtering;
 mod health;
 mod kv;
@@ -105,6 +111,7 @@ pub(super) enum Read {
     Coordinate(coordinate::Read),
     Txn(txn::Read),
     AgentService(agent::ServiceRead),
+    Events(event::Read),
 }
 
 impl Read {
@@ -118,6 +125,7 @@ impl Read {
             Self::Coordinate(read) => read.seen(consul.state.catalogs.seen_by(reader, consul.now)),
             Self::Txn(_) => Seen { index: 0, written: 0, hash: None },
             Self::AgentService(read) => read.seen(consul),
+            Self::Events(read) => read.seen(consul),
         }
     }
 
@@ -149,6 +157,7 @@ impl Read {
             }
             Self::Txn(read) => return read.answer(consul, form),
             Self::AgentService(read) => return read.answer(consul, form),
+            Self::Events(read) => return read.answer(consul, form, index),
         };
         reply::query_headers(&mut response, index, consistency, consul.contact());
         if let Some(served) = form.served {
@@ -183,28 +192,9 @@ fn route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
         ("session", "info", Some(_)) => (session::info, GET),
         ("session", "node", Some(_)) => (session::node, GET),
         ("session", "list", None) => (session::list, GET),
-        ("agent", "self", None) => (agent::itself, GET),
-        ("agent", "members", None) => (agent::members, GET),
-        ("agent", "services", None) => (agent::services, GET),
-        ("agent", "checks", None) => (agent::checks, GET),
-        ("agent", "service", Some("register")) => (agent_register::service, PUT),
-        ("agent", "check", Some("register")) => (agent_register::check, PUT),
-        ("agent", "service", Some(rest)) if rest.starts_with("deregister/") => {
-            return Some((agent::service_deregister, PUT, rest.trim_start_matches("deregister/")));
-        }
-        ("agent", "service", Some(_)) => (agent::service, GET),
-        ("agent", "check", Some(rest)) => {
-            let (verb, id) = rest.split_once('/')?;
-            let endpoint: Endpoint = match verb {
-                "deregister" => agent::check_deregister,
-                "pass" => agent::check_pass,
-                "warn" => agent::check_warn,
-                "fail" => agent::check_fail,
-                "update" => agent::check_update,
-                _ => return None,
-            };
-            return Some((endpoint, PUT, id));
-        }
+        ("agent", _, _) => return agent_route(tail),
+        ("event", "fire", Some(_)) => (event::fire, PUT),
+        ("event", "list", None) => (event::list, GET),
         ("catalog", "register", None) => (register::register, PUT),
         ("catalog", "deregister", None) => (register::deregister, PUT),
         ("catalog", "datacenters", None) => (status::datacenters, GET),
@@ -231,6 +221,49 @@ fn route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
         _ => return None,
     };
     Some((endpoint, methods, rest.unwrap_or_default()))
+}
+
+/// The endpoint of a path after `/v1/agent/`.
+fn agent_route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
+    let (endpoint, methods): (Endpoint, _) = match path {
+        "self" => (agent_self::itself, GET),
+        "members" => (agent_self::members, GET),
+        "services" => (agent::services, GET),
+        "checks" => (agent::checks, GET),
+        "maintenance" => (agent_admin::node_maintenance, PUT),
+        "reload" => (agent_admin::reload, PUT),
+        "leave" => (agent_admin::leave, PUT),
+        "service/register" => (agent_register::service, PUT),
+        "check/register" => (agent_register::check, PUT),
+        "connect/ca/roots" => (agent_admin::connect, GET),
+        _ => {
+            // The longest comes first of those that begin alike.
+            const TREES: [(&str, Endpoint, &str); 14] = [
+                ("service/deregister/", agent_check::service_deregister, PUT),
+                ("service/maintenance/", agent_admin::service_maintenance, PUT),
+                ("service/", agent::service, GET),
+                ("check/deregister/", agent_check::check_deregister, PUT),
+                ("check/pass/", agent_check::check_pass, PUT),
+                ("check/warn/", agent_check::check_warn, PUT),
+                ("check/fail/", agent_check::check_fail, PUT),
+                ("check/update/", agent_check::check_update, PUT),
+                ("health/service/id/", agent_health::by_id, GET),
+                ("health/service/name/", agent_health::by_name, GET),
+                ("join/", agent_admin::join, PUT),
+                ("force-leave/", agent_admin::force_leave, PUT),
+                ("token/", agent_admin::token, PUT),
+                ("connect/ca/leaf/", agent_admin::connect, GET),
+            ];
+            // A path that is a whole tree without its last slash is no part of a greater one.
+            if TREES.iter().any(|(tree, ..)| tree.strip_suffix('/') == Some(path)) {
+                return None;
+            }
+            return TREES
+                .iter()
+                .find_map(|(tree, endpoint, methods)| Some((*endpoint, *methods, path.strip_prefix(tree)?)));
+        }
+    };
+    Some((endpoint, methods, ""))
 }
 
 /// Answers one request, on a server that is alone.
@@ -326,6 +359,7 @@ pub(super) fn respond(consul: &mut Consul, reader: IpAddr, read: Read, mut form:
     let until = match &read {
         Read::Txn(_) => None,
         Read::AgentService(read) => read.hash().map(|hash| Until::Not(hash.to_owned())),
+        Read::Events(_) => (form.index > 0).then(|| Until::Not(form.index.to_string())),
         _ if form.index > 0 => Some(Until::Past(form.index)),
         _ => None,
     };

@@ -73,6 +73,15 @@ impl<'a> Params<'a> {
     }
 }
 
+/// A word that says yes or no, as Go reads one.
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 /// How a read is to be answered.
 #[derive(Debug, Clone, Default)]
 pub(in crate::consul) struct Form {

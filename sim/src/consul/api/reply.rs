@@ -14,6 +14,7 @@ pub(in crate::consul) const LAST_CONTACT: HeaderName = HeaderName::from_static("
 pub(in crate::consul) const CONSISTENCY: HeaderName =
     HeaderName::from_static("x-consul-effective-consistency");
 pub(in crate::consul) const CONTENT_HASH: HeaderName = HeaderName::from_static("x-consul-contenthash");
+pub(in crate::consul) const REASON: HeaderName = HeaderName::from_static("x-consul-reason");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");

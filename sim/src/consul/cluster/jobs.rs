@@ -33,7 +33,7 @@ pub(in crate::consul) type JobId = u64;
 /// Of the time a request waits for a leader, what passes at most between two looks.
 const LOOKS: u32 = 16;
 /// What an agent answers by itself, one thing at a time.
-const AGENT: &str = "/v1/agent/";
+const AGENT: [&str; 2] = ["/v1/agent/", "/v1/event/"];
 const NO_LEADER: &str = "No cluster leader";
 const NO_SERVERS: &str = "No known Consul servers";
 const NOT_READY: &str = "Not ready to serve consistent reads";
@@ -64,7 +64,7 @@ enum Phase {
     /// Nothing but its timer: it is looked at again.
     Look,
     /// Something to change.
-    Changes(Blocked),
+    Changes(Box<Blocked>),
     /// Its entry in the log.
     Commit(Finish, Form),
     /// A proof of leadership.
@@ -179,7 +179,7 @@ impl Consul {
         let Some(request) = forwarded.request() else {
             return self.answer(id, api::bad_request());
         };
-        let of_agent = request.uri().path().starts_with(AGENT);
+        let of_agent = AGENT.iter().any(|path| request.uri().path().starts_with(path));
         if let Some(cluster) = self.cluster.as_mut().filter(|cluster| of_agent && cluster.sync.is_busy()) {
             return cluster.sync.queue(id);
         }
@@ -187,6 +187,12 @@ impl Consul {
             Ok(parsed) => parsed,
             Err(response) => return self.answer(id, *response),
         };
+        if of_agent && self.agent.left {
+            let now = self.now;
+            if let Some(cluster) = &mut self.cluster {
+                cluster.gossip.leave(now);
+            }
+        }
         if let Outcome::Answer(response) = outcome {
             if !of_agent && self.cluster.as_ref().is_some_and(|cluster| !cluster.is_server()) {
                 return self.ask_server(id);
@@ -252,7 +258,7 @@ impl Consul {
         let Outcome::Read(read) = outcome else { return };
         match api::respond(self, reader, read, form) {
             Reply::Now(response) => self.answer(id, response),
-            Reply::Blocked(blocked) => self.wait(id, Phase::Changes(blocked)),
+            Reply::Blocked(blocked) => self.wait(id, Phase::Changes(Box::new(blocked))),
             Reply::Pending(_) => {}
         }
     }

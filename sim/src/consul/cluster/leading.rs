@@ -1,7 +1,7 @@
 //! What a leader does beside answering: it keeps the sessions' time, and the catalog in step with gossip.
 
 use crate::consul::Consul;
-use crate::consul::gossip::{Member, Status, UserEvent};
+use crate::consul::gossip::{Member, Status};
 use crate::consul::raft::{self, Raft};
 use crate::consul::state::catalog::{CRITICAL, PASSING, SERF_HEALTH};
 use crate::consul::state::member::{self, serf_health};
@@ -134,10 +134,6 @@ impl Consul {
         if self.cluster.as_ref().is_some_and(|cluster| cluster.established) {
             self.reconcile(member);
         }
-    }
-
-    pub(super) fn user_event(&mut self, _: &UserEvent) {
-        self.changed();
     }
 
     fn reconcile(&mut self, member: &Member) {

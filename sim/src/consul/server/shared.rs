@@ -43,7 +43,7 @@ struct Waiting {
 #[derive(Debug)]
 enum Awaited {
     /// To be asked when something has changed.
-    Change(Blocked),
+    Change(Box<Blocked>),
     /// To be handed out.
     Answer(Ticket),
 }
@@ -159,7 +159,7 @@ impl Shared {
             Some(Reply::Now(response)) => return response,
             Some(Reply::Blocked(blocked)) => {
                 self.reschedule(blocked.deadline());
-                Awaited::Change(blocked)
+                Awaited::Change(Box::new(blocked))
             }
             Some(Reply::Pending(ticket)) => Awaited::Answer(ticket),
             None => return std::future::pending().await,
