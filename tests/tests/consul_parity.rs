@@ -375,6 +375,7 @@ impl Fake {
             .expect("a request");
         let response = match self.consul.request(self.now, LOCALHOST, &request) {
             Reply::Now(response) => response,
+            Reply::Pending(_) => panic!("a server that is alone answers at once"),
             Reply::Blocked(mut blocked) => {
                 self.now = blocked.deadline();
                 self.consul.poll(self.now, &mut blocked).expect("an answer at the deadline")

@@ -1,11 +1,15 @@
 //! What only a leader does: settles what a write leaves open, keeps the sessions' time, and tells the log
 //! to forget.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Response;
+
 use super::Consul;
+use super::api::{Failure, Form};
 use super::state::session::{New, Request, Session};
 use super::state::{Applied, Command, Effect};
 use super::timers::{Due, Key};
@@ -25,10 +29,14 @@ pub(super) enum Proposal {
     Session(Request),
 }
 
+/// Makes an answer of what a write came to.
+pub(super) type Finish = fn(Applied, &Form) -> Result<Response<Bytes>, Failure>;
+
 /// What a leader keeps in memory, and a new one starts afresh.
 #[derive(Debug, Default)]
 pub(super) struct Leader {
     expiries: BTreeMap<Rc<str>, Key>,
+    others: BTreeSet<Key>,
 }
 
 impl Consul {
@@ -41,7 +49,7 @@ impl Consul {
     }
 
     /// Makes a command of a proposal, or says at once what it comes to.
-    fn settle(&mut self, proposal: Proposal) -> Result<Command, Applied> {
+    pub(super) fn settle(&mut self, proposal: Proposal) -> Result<Command, Applied> {
         match proposal {
             Proposal::Session(request) => {
                 let id = self.draw_uuid().into();
@@ -64,6 +72,20 @@ impl Consul {
     /// Applies a command at the next index, and sees to what follows.
     pub(super) fn apply(&mut self, command: &Command) -> Applied {
         let applied = self.state.apply(self.state.index + 1, command);
+        self.leader_effects();
+        applied
+    }
+
+    /// Writes what nobody waits for.
+    fn write(&mut self, command: Command) {
+        match self.cluster {
+            None => drop(self.apply(&command)),
+            Some(_) => self.propose_alone(command),
+        }
+    }
+
+    /// Sees to what follows from what was applied.
+    pub(super) fn leader_effects(&mut self) {
         for effect in self.state.drain_effects() {
             match effect {
                 Effect::SessionBegan { id, ttl } => self.session_arm(id, ttl),
@@ -71,15 +93,48 @@ impl Consul {
                     let key = self.leader.expiries.remove(&id);
                     self.timers.cancel(key);
                 }
-                Effect::Buried(index) => {
-                    let after = self.now + TOMBSTONE_TTL;
-                    let granule = TOMBSTONE_GRANULARITY.as_secs();
-                    let at = Duration::from_secs((after.as_secs() / granule + 1) * granule);
-                    self.timers.arm(at, Due::Tombstones(index));
-                }
+                Effect::Buried(index) => self.bury(index),
             }
         }
-        applied
+    }
+
+    /// Takes over: every session has all of its time again, and what is deleted by now is forgotten in time.
+    pub(super) fn leader_start(&mut self, index: u64) {
+        self.leader_stop();
+        let sessions: Vec<_> =
+            self.state.sessions.iter().map(|session| (Rc::clone(&session.id), session.ttl())).collect();
+        for (id, ttl) in sessions {
+            self.session_arm(id, ttl);
+        }
+        self.bury(index);
+    }
+
+    /// Hands over to whoever leads next.
+    pub(super) fn leader_stop(&mut self) {
+        let Leader { expiries, others } = std::mem::take(&mut self.leader);
+        for key in expiries.into_values().chain(others) {
+            self.timers.cancel(Some(key));
+        }
+    }
+
+    /// Makes something happen in a while, unless another leads by then.
+    pub(super) fn leader_tick(&mut self, after: Duration, due: Due) {
+        let key = self.timers.arm(self.now + after, due);
+        self.leader.others.insert(key);
+        let now = self.now;
+        self.leader.others.retain(|(at, _)| *at >= now);
+    }
+
+    fn bury(&mut self, index: u64) {
+        let after = self.now + TOMBSTONE_TTL;
+        let granule = TOMBSTONE_GRANULARITY.as_secs();
+        let at = Duration::from_secs((after.as_secs() / granule + 1) * granule);
+        self.leader_tick(at - self.now, Due::Tombstones(index));
+    }
+
+    /// Forgets the deletes up to `index`.
+    pub(super) fn tombstones_due(&mut self, index: u64) {
+        self.write(Command::Reap(index));
     }
 
     /// Starts a session's TTL again. This writes nothing: no index moves and nobody is woken.
@@ -99,7 +154,7 @@ impl Consul {
     /// Ends a session whose TTL ran out.
     pub(super) fn session_expire(&mut self, id: &str) {
         self.leader.expiries.remove(id);
-        self.apply(&Command::SessionDestroy(id.to_owned(), "expired".to_owned()));
+        self.write(Command::SessionDestroy(id.to_owned(), "expired".to_owned()));
     }
 
     fn session_arm(&mut self, id: Rc<str>, ttl: Duration) {

@@ -14,9 +14,15 @@
 mod agent;
 mod api;
 mod blocking;
+pub mod cluster;
 mod duration;
+#[allow(dead_code, reason = "user events and coordinates are wired to it next")]
+mod gossip;
 mod leader;
+pub mod mesh;
 pub mod probe;
+#[allow(dead_code, reason = "its tests look at more than its users do")]
+mod raft;
 pub mod server;
 mod state;
 mod timers;
@@ -36,7 +42,6 @@ use rand_chacha::ChaCha8Rng;
 
 pub use self::agent::probe::{HttpTarget, Probe, ProbeId, ProbeResult, Target};
 pub use self::blocking::Blocked;
-use self::state::Command;
 use crate::record::ConsulEvent;
 
 /// Who the server is.
@@ -68,6 +73,8 @@ pub enum Reply {
     Now(Response<Bytes>),
     /// A blocking query that has nothing new to say yet: ask [`Consul::poll`].
     Blocked(Blocked),
+    /// A request that takes a while: [`Consul::answers`] will have the answer.
+    Pending(cluster::Ticket),
 }
 
 /// The server's state.
@@ -82,12 +89,20 @@ pub struct Consul {
     leader: leader::Leader,
     agent: agent::Local,
     timers: timers::Timers,
+    cluster: Option<Box<cluster::Cluster>>,
 }
 
 impl Consul {
-    /// A server that has just elected itself. Its ids and its jitter come from `stream`.
+    /// A server that has just elected itself, and is alone. Its ids and its jitter come from `stream`.
     pub fn new(config: ConsulConfig, stream: ChaCha8Rng) -> Self {
-        let mut consul = Self {
+        let mut consul = Self::blank(config, stream);
+        consul.node_id = consul.draw_uuid();
+        consul.state.bootstrap(&consul.config, &consul.node_id);
+        consul
+    }
+
+    fn blank(config: ConsulConfig, stream: ChaCha8Rng) -> Self {
+        Self {
             config,
             node_id: String::new(),
             stream,
@@ -97,16 +112,17 @@ impl Consul {
             leader: leader::Leader::default(),
             agent: agent::Local::default(),
             timers: timers::Timers::default(),
-        };
-        consul.node_id = consul.draw_uuid();
-        consul.state.bootstrap(&consul.config, &consul.node_id);
-        consul
+            cluster: None,
+        }
     }
 
     /// Answers a request that `reader` sends at `now`.
     pub fn request(&mut self, now: Duration, reader: IpAddr, request: &Request<Bytes>) -> Reply {
         self.advance(now);
-        api::answer(self, reader, request)
+        match self.cluster {
+            None => api::answer(self, reader, request),
+            Some(_) => self.cluster_request(reader, request),
+        }
     }
 
     /// Answers a blocking query if what it watches has moved on, or its wait is over.
@@ -127,7 +143,12 @@ impl Consul {
                 timers::Due::CheckProbe(id) => self.check_probe(&id),
                 timers::Due::CheckAlias(id) => self.check_alias(&id),
                 timers::Due::CriticalReap(id) => self.check_reap(&id),
-                timers::Due::Tombstones(index) => drop(self.apply(&Command::Reap(index))),
+                timers::Due::Tombstones(index) => self.tombstones_due(index),
+                timers::Due::Reconcile => self.reconcile_due(),
+                timers::Due::Autopilot => self.autopilot_due(),
+                timers::Due::AntiEntropy => self.sync_due(),
+                timers::Due::Look(job) => self.look_again(job),
+                timers::Due::CallHangs(node) => self.call_hangs(node),
             }
         }
         self.set_time(now);
@@ -137,6 +158,7 @@ impl Consul {
             }
             self.state.catalogs.prune(self.now);
         }
+        self.cluster_advance(now);
     }
 
     fn set_time(&mut self, now: Duration) {
@@ -147,7 +169,7 @@ impl Consul {
     /// When [`Self::advance`] next has something to do.
     pub fn next_deadline(&self) -> Option<Duration> {
         let lag = self.state.catalogs.next(self.now);
-        [self.timers.next(), lag].into_iter().flatten().min()
+        [self.timers.next(), lag, self.cluster_deadline()].into_iter().flatten().min()
     }
 
     /// Takes the events since the last call, each with when it happened.
@@ -169,9 +191,9 @@ impl Consul {
         self.revision + self.state.revision()
     }
 
-    /// Whether the agent was told to leave its cluster, which for a server means to stop.
-    pub fn has_left(&self) -> bool {
-        self.agent.left
+    /// Whether a client told the agent to leave, after which its program ends.
+    pub fn is_told_to_leave(&self) -> bool {
+        self.agent.told_to_leave
     }
 
     fn changed(&mut self) {

@@ -268,6 +268,8 @@ async fn exchange<H: Host>(
     };
     let response = match reply {
         Reply::Now(response) => response,
+        // A server that is alone keeps nobody waiting.
+        Reply::Pending(_) => Response::default(),
         Reply::Blocked(blocked) => {
             let (number, answer) = shared.wait(blocked);
             let _leave = Leave { shared, number };

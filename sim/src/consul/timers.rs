@@ -24,6 +24,16 @@ pub(super) enum Due {
     CriticalReap(String),
     /// The tombstones of deletes up to this index are forgotten.
     Tombstones(u64),
+    /// A leader compares all members with the catalog.
+    Reconcile,
+    /// A leader looks for servers that are gone.
+    Autopilot,
+    /// An agent compares all it knows with the catalog.
+    AntiEntropy,
+    /// A request that found nobody to ask looks again.
+    Look(u64),
+    /// A node that owes an answer is given up.
+    CallHangs(usize),
 }
 
 /// Names one armed entry.

@@ -59,7 +59,7 @@ pub(super) struct Local {
     /// The user events heard of.
     pub(super) events: events::Buffer,
     /// Whether the agent was told to leave.
-    pub(super) left: bool,
+    pub(super) told_to_leave: bool,
 }
 
 impl Local {

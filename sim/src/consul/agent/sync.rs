@@ -178,8 +178,15 @@ impl Consul {
             let Some(command) = self.agent.sync_command(&self.config.node, &operation) else {
                 continue;
             };
-            // What the catalog refuses stays out of sync, and is tried again with the next change.
-            if !matches!(self.apply(&command), Applied::Failed(_)) {
+            let taken = if self.cluster.is_some() {
+                // From here on it is the cluster's, which keeps what it could not push.
+                self.sync_push(command);
+                true
+            } else {
+                // What the catalog refuses stays out of sync, and is tried again with the next change.
+                !matches!(self.apply(&command), Applied::Failed(_))
+            };
+            if taken {
                 self.agent.synced(&operation);
             }
         }

@@ -26,7 +26,7 @@ fn ask(consul: &mut Consul, line: &str) -> (u16, String) {
     let request = Request::builder().method(method).uri(path).body(body).expect("a request");
     match consul.request(consul.now, HERE, &request) {
         Reply::Now(answer) => (answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned()),
-        Reply::Blocked(_) => panic!("{line} blocks"),
+        Reply::Blocked(_) | Reply::Pending(_) => panic!("{line} is not answered at once"),
     }
 }
 

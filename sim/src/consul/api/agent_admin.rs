@@ -46,7 +46,7 @@ pub(super) fn reload(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure
 }
 
 pub(super) fn leave(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    consul.agent.left = true;
+    consul.agent.told_to_leave = true;
     Ok(call.done())
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::reply::Failure;
-use super::{Call, Outcome, status};
+use super::{Call, Outcome};
 use crate::consul::Consul;
 
 const VERSION: &str = "1.8.7";
@@ -106,7 +106,7 @@ fn stats(consul: &Consul) -> BTreeMap<&'static str, BTreeMap<&'static str, Strin
         entries.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
     };
     let index = consul.state.index.to_string();
-    let leader = status::address(consul);
+    let leader = consul.leader_address().map(|address| address.to_string()).unwrap_or_default();
     let voters = format!("[{{Suffrage:Voter ID:{} Address:{leader}}}]", consul.node_id);
     let agent = &consul.agent;
     [

@@ -29,16 +29,17 @@ use http::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use self::params::Params;
-use self::reply::Failure;
 use super::blocking::{Blocked, Seen, Until};
-use super::leader::Proposal;
+use super::leader::{Finish, Proposal};
 use super::state::Applied;
 use super::{Consul, Reply};
 
 pub(super) use self::params::Form;
+pub(super) use self::reply::{Contact, Failure};
+pub(super) use self::session::renewed;
 
 /// What an endpoint makes of a request.
-enum Outcome {
+pub(super) enum Outcome {
     /// It is answered.
     Answer(Response<Bytes>),
     /// It reads this, and may wait for it.
@@ -48,9 +49,6 @@ enum Outcome {
     /// It renews this session.
     Renew(String),
 }
-
-/// Makes an answer of what a write came to.
-type Finish = fn(Applied, &Form) -> Result<Response<Bytes>, Failure>;
 
 type Endpoint = fn(&mut Consul, &Call<'_>) -> Result<Outcome, Failure>;
 
@@ -62,6 +60,15 @@ struct Call<'a> {
     params: Params<'a>,
     form: Form,
     body: &'a Bytes,
+    /// The node whose agent took it.
+    agent: &'a str,
+}
+
+impl Outcome {
+    /// Whether the node's own agent can say.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Self::Answer(_) | Self::Read(Read::AgentService(_) | Read::Events(_)))
+    }
 }
 
 /// The answer that says whether a write was carried out.
@@ -126,7 +133,7 @@ impl Read {
             Self::AgentService(read) => return read.answer(consul, form),
             Self::Events(read) => return read.answer(consul, form, index),
         };
-        reply::query_headers(&mut response, index, consistency);
+        reply::query_headers(&mut response, index, consistency, consul.contact());
         response
     }
 }
@@ -209,62 +216,80 @@ fn agent_route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
     Some((endpoint, methods, ""))
 }
 
-/// Answers one request.
+/// Answers one request, on a server that is alone.
 pub(super) fn answer(consul: &mut Consul, reader: IpAddr, request: &Request<Bytes>) -> Reply {
+    let agent = consul.config.node.clone();
+    let (outcome, form) = match parse(consul, &agent, request) {
+        Ok(parsed) => parsed,
+        Err(response) => return Reply::Now(*response),
+    };
+    let answer = match outcome {
+        Outcome::Answer(response) => Ok(response),
+        Outcome::Read(read) => return respond(consul, reader, read, form),
+        Outcome::Write(proposal, finish) => {
+            let applied = consul.propose(proposal);
+            finish(applied, &form)
+        }
+        Outcome::Renew(id) => renewed(consul, &id, &form),
+    };
+    Reply::Now(answer.unwrap_or_else(Failure::into_response))
+}
+
+/// Finds the endpoint of a request that `agent` took, and what it asks for; or says what is wrong with it.
+pub(super) fn parse(
+    consul: &mut Consul,
+    agent: &str,
+    request: &Request<Bytes>,
+) -> Result<(Outcome, Form), Box<Response<Bytes>>> {
     let uri = request.uri();
     let is_get = request.method() == Method::GET;
     let Ok(path) = percent_decode_str(uri.path()).decode_utf8() else {
-        return Reply::Now(reply::bare(StatusCode::BAD_REQUEST));
+        return Err(bad_request().into());
     };
     if path.contains(char::is_control) {
-        return Reply::Now(reply::bare(StatusCode::BAD_REQUEST));
+        return Err(bad_request().into());
     }
     if let Some(cleaned) = clean(&path) {
-        return Reply::Now(moved(&cleaned, uri.query(), is_get));
+        return Err(moved(&cleaned, uri.query(), is_get).into());
     }
     if path == "/" {
         let mut response = reply::text(StatusCode::OK, "Consul Agent");
         response.headers_mut().remove(http::header::VARY);
-        return Reply::Now(response);
+        return Err(response.into());
     }
     let Some(tail) = path.strip_prefix("/v1/") else {
-        return Reply::Now(reply::unknown());
+        return Err(reply::unknown().into());
     };
     let Some((endpoint, methods, rest)) = route(tail) else {
         // A path that only lacks the slash before an empty rest.
         let slashed = format!("{tail}/");
-        return Reply::Now(match route(&slashed) {
+        return Err(Box::new(match route(&slashed) {
             Some((.., "")) => moved(&format!("{path}/"), uri.query(), is_get),
             _ => reply::unknown(),
-        });
+        }));
     };
     let method = request.method();
     if method == Method::OPTIONS {
-        return Reply::Now(reply::options(methods));
+        return Err(reply::options(methods).into());
     }
     if !methods.split(',').any(|name| name == method.as_str()) {
-        return Reply::Now(reply::not_allowed(method.as_str(), methods));
+        return Err(reply::not_allowed(method.as_str(), methods).into());
     }
     let params = Params::parse(uri.query().unwrap_or_default());
-    let outcome = Form::parse(&params, &consul.config.datacenter).and_then(|form| {
-        let call = Call { method, rest, params, form, body: request.body() };
-        Ok((endpoint(consul, &call)?, call.form))
-    });
-    match outcome {
-        Ok((Outcome::Answer(response), _)) => Reply::Now(response),
-        Ok((Outcome::Read(read), form)) => respond(consul, reader, read, form),
-        Ok((Outcome::Write(proposal, finish), form)) => {
-            let applied = consul.propose(proposal);
-            Reply::Now(finish(applied, &form).unwrap_or_else(Failure::into_response))
-        }
-        Ok((Outcome::Renew(id), form)) => {
-            Reply::Now(session::renewed(consul, &id, &form).unwrap_or_else(Failure::into_response))
-        }
-        Err(failure) => Reply::Now(failure.into_response()),
-    }
+    let form = Form::parse(&params, &consul.config.datacenter)
+        .map_err(|failure| Box::new(failure.into_response()))?;
+    let call = Call { method, rest, params, form, body: request.body(), agent };
+    let outcome = endpoint(consul, &call).map_err(|failure| Box::new(failure.into_response()))?;
+    Ok((outcome, call.form))
 }
 
-fn respond(consul: &mut Consul, reader: IpAddr, read: Read, form: Form) -> Reply {
+/// The answer to what is no request at all.
+pub(super) fn bad_request() -> Response<Bytes> {
+    reply::bare(StatusCode::BAD_REQUEST)
+}
+
+/// Answers a read, or has it wait.
+pub(super) fn respond(consul: &mut Consul, reader: IpAddr, read: Read, form: Form) -> Reply {
     let until = match &read {
         Read::Txn(_) => None,
         Read::AgentService(read) => read.hash().map(|hash| Until::Not(hash.to_owned())),

@@ -82,7 +82,7 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 }
 
 /// How a read is to be answered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::consul) struct Form {
     /// Indented.
     pub(in crate::consul) pretty: bool,

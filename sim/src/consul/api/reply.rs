@@ -19,6 +19,15 @@ pub(in crate::consul) const REASON: HeaderName = HeaderName::from_static("x-cons
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
+/// What a server that answers knows of its leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::consul) struct Contact {
+    /// Whether there is one.
+    pub(in crate::consul) known_leader: bool,
+    /// How long ago it was heard of, in milliseconds.
+    pub(in crate::consul) millis: u64,
+}
+
 /// A request that fails: the status and the text that say why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::consul) struct Failure {
@@ -127,11 +136,17 @@ pub(super) fn options(allow: &'static str) -> Response<Bytes> {
 }
 
 /// The headers every answer of a query carries.
-pub(super) fn query_headers(response: &mut Response<Bytes>, index: u64, consistency: Option<&'static str>) {
+pub(super) fn query_headers(
+    response: &mut Response<Bytes>,
+    index: u64,
+    consistency: Option<&'static str>,
+    contact: Contact,
+) {
     let headers = response.headers_mut();
     headers.insert(INDEX, index.max(1).into());
-    headers.insert(KNOWN_LEADER, HeaderValue::from_static("true"));
-    headers.insert(LAST_CONTACT, HeaderValue::from_static("0"));
+    let known = if contact.known_leader { "true" } else { "false" };
+    headers.insert(KNOWN_LEADER, HeaderValue::from_static(known));
+    headers.insert(LAST_CONTACT, contact.millis.into());
     if let Some(consistency) = consistency {
         headers.insert(CONSISTENCY, HeaderValue::from_static(consistency));
     }

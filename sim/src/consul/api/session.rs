@@ -38,10 +38,10 @@ struct Created<'a> {
     id: &'a str,
 }
 
-pub(super) fn create(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+pub(super) fn create(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let mut request = Request {
         name: String::new(),
-        node: consul.config.node.clone(),
+        node: call.agent.to_owned(),
         lock_delay_nanos: LOCK_DELAY_DEFAULT,
         behavior: String::new(),
         ttl: String::new(),
@@ -132,7 +132,11 @@ pub(super) fn renew(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure>
 }
 
 /// Renews a session, which writes nothing, so the leader alone knows of it.
-pub(super) fn renewed(consul: &mut Consul, id: &str, form: &Form) -> Result<Response<Bytes>, Failure> {
+pub(in crate::consul) fn renewed(
+    consul: &mut Consul,
+    id: &str,
+    form: &Form,
+) -> Result<Response<Bytes>, Failure> {
     match consul.session_renew(id).map_err(Failure::internal)? {
         Some(session) => Ok(reply::json(StatusCode::OK, &[session], form.pretty)),
         None => Err(Failure::new(StatusCode::NOT_FOUND, format!("Session id '{id}' not found"))),

@@ -5,14 +5,10 @@ use super::{Call, Outcome};
 use crate::consul::Consul;
 
 pub(super) fn leader(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    Ok(call.json(&address(consul)))
+    let leader = consul.leader_address().map(|address| address.to_string());
+    Ok(call.json(&leader.unwrap_or_default()))
 }
 
 pub(super) fn peers(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    Ok(call.json(&[address(consul)]))
-}
-
-/// Where servers reach this one.
-pub(super) fn address(consul: &Consul) -> String {
-    std::net::SocketAddr::new(consul.config.address, consul.config.server_port).to_string()
+    Ok(call.json(&consul.server_addresses()))
 }

@@ -325,6 +325,14 @@ impl Catalog {
         Some(service)
     }
 
+    /// Removes a node; what is on it is the caller's to remove first.
+    pub(in crate::consul) fn remove_node(&mut self, index: u64, name: &str) -> Option<Rc<Node>> {
+        let node = self.nodes.remove(&fold(name))?;
+        self.nodes_index = index;
+        self.node_written.insert(fold(name), index);
+        Some(node)
+    }
+
     fn write_checks_of(&mut self, index: u64, check: &Check, changed: bool) {
         if check.service_id.is_empty() {
             if changed {

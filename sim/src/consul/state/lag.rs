@@ -11,6 +11,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::Catalog;
 
 #[derive(Debug, Clone, Copy)]
@@ -32,10 +34,12 @@ struct Version {
 }
 
 /// The catalog, and those of its past that somebody is still to be shown.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::consul) struct Catalogs {
     current: Rc<Catalog>,
+    #[serde(skip)]
     past: VecDeque<Version>,
+    #[serde(skip)]
     lags: BTreeMap<IpAddr, Lag>,
 }
 

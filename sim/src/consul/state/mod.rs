@@ -8,13 +8,14 @@
 //! The rule a change must keep: everything that happens because of a command (a check turns critical, its
 //! sessions end, their locks are released) happens at that command's index.
 
-mod base64;
+pub(in crate::consul) mod base64;
 pub(in crate::consul) mod catalog;
 mod command;
 mod definition;
 pub(in crate::consul) mod kv;
 pub(in crate::consul) mod lag;
 mod lock;
+pub(in crate::consul) mod member;
 mod pairs;
 mod register;
 pub(in crate::consul) mod session;
@@ -23,6 +24,8 @@ pub(in crate::consul) mod txn;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 pub(in crate::consul) use self::command::{Applied, Command, Deregistration, Registration};
 use crate::record::ConsulEvent;
@@ -39,18 +42,23 @@ pub(in crate::consul) enum Effect {
 }
 
 /// The state of one server.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::consul) struct State {
     /// This server's clock, set by its owner before anything else.
+    #[serde(skip)]
     pub(in crate::consul) now: Duration,
     /// The index of what was applied last.
     pub(in crate::consul) index: u64,
     pub(in crate::consul) kv: kv::Table,
     pub(in crate::consul) sessions: session::Sessions,
     pub(in crate::consul) catalogs: lag::Catalogs,
+    #[serde(skip)]
     lock_delays: BTreeMap<Rc<str>, Duration>,
+    #[serde(skip)]
     revision: u64,
+    #[serde(skip)]
     events: Vec<(Duration, ConsulEvent)>,
+    #[serde(skip)]
     effects: Vec<Effect>,
 }
 

@@ -1,79 +1,10 @@
 //! Writes of the catalog, with what follows from them: events, and the end of sessions.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-
-use super::catalog::{CRITICAL, Check, Definition, Node, PASSING, SERF_HEALTH, Service, Weights};
+use super::catalog::{CRITICAL, Check, Service};
 use super::{Deregistration, Registration, State};
-use crate::consul::ConsulConfig;
 use crate::record::ConsulEvent;
 
-/// The index at which a fresh server has registered itself, and the one at which its agent has completed
-/// the entry.
-const BOOTSTRAP_INDEX: u64 = 5;
-const NODE_SYNC_INDEX: u64 = 7;
-
 impl State {
-    /// Enters the server itself, as it does on its first election.
-    pub(in crate::consul) fn bootstrap(&mut self, config: &ConsulConfig, node_id: &str) {
-        let name = config.node.clone();
-        let mut node = Node {
-            id: node_id.to_owned(),
-            name: name.clone(),
-            address: config.address.to_string(),
-            datacenter: config.datacenter.clone(),
-            tagged_addresses: None,
-            meta: None,
-            create_index: 0,
-            modify_index: 0,
-        };
-        let meta = [
-            ("non_voter", "false"),
-            ("raft_version", "3"),
-            ("serf_protocol_current", "2"),
-            ("serf_protocol_max", "5"),
-            ("serf_protocol_min", "1"),
-            ("version", "1.8.7"),
-        ];
-        let service = Service {
-            node: name.clone(),
-            id: "consul".to_owned(),
-            name: "consul".to_owned(),
-            tags: Vec::new(),
-            address: String::new(),
-            tagged_addresses: BTreeMap::new(),
-            meta: Some(meta.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
-            port: config.server_port.into(),
-            weights: Weights { passing: 1, warning: 1 },
-            enable_tag_override: false,
-            create_index: 0,
-            modify_index: 0,
-        };
-        let check = Check {
-            node: name,
-            id: SERF_HEALTH.to_owned(),
-            name: "Serf Health Status".to_owned(),
-            status: PASSING.to_owned(),
-            notes: String::new(),
-            output: "Agent alive and reachable".to_owned(),
-            service_id: String::new(),
-            service_name: String::new(),
-            service_tags: Vec::new(),
-            kind: String::new(),
-            definition: Definition::default(),
-            create_index: 0,
-            modify_index: 0,
-        };
-        let catalog = self.catalogs.write(self.now);
-        catalog.put_node(BOOTSTRAP_INDEX, node.clone());
-        catalog.put_service(BOOTSTRAP_INDEX, service);
-        catalog.put_check(BOOTSTRAP_INDEX, check);
-        node.tagged_addresses = Some(tagged(config.address));
-        node.meta = Some([("consul-network-segment".to_owned(), String::new())].into());
-        catalog.put_node(NODE_SYNC_INDEX, node);
-        self.index = NODE_SYNC_INDEX;
-    }
-
     /// Enters what is registered, all at one index.
     ///
     /// # Errors
@@ -100,6 +31,8 @@ impl State {
             self.catalog_remove_service(index, node, service);
         } else if !check.is_empty() {
             self.catalog_remove_check(index, node, check);
+        } else {
+            self.catalog_remove_node(index, node);
         }
     }
 
@@ -153,11 +86,21 @@ impl State {
         self.event(ConsulEvent::ServiceDeregistered { id });
         self.changed();
     }
-}
 
-fn tagged(address: IpAddr) -> BTreeMap<String, String> {
-    let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
-    ["lan".to_owned(), "wan".to_owned(), format!("lan_{family}"), format!("wan_{family}")]
-        .map(|name| (name, address.to_string()))
-        .into()
+    /// Removes a node, what is on it, and its sessions.
+    fn catalog_remove_node(&mut self, index: u64, node: &str) {
+        let catalog = self.catalogs.current();
+        let services: Vec<_> = catalog.services_on(node).map(|service| service.id.clone()).collect();
+        for service in services {
+            self.catalog_remove_service(index, node, &service);
+        }
+        let catalog = self.catalogs.current();
+        let checks: Vec<_> = catalog.checks_of(node, "").map(|check| check.id.clone()).collect();
+        for check in checks {
+            self.catalog_remove_check(index, node, &check);
+        }
+        self.invalidate_node(index, node);
+        self.catalogs.write(self.now).remove_node(index, node);
+        self.changed();
+    }
 }

@@ -234,6 +234,15 @@ impl State {
         }
     }
 
+    /// Ends, at `index`, every session of `node`.
+    pub(super) fn invalidate_node(&mut self, index: u64, node: &str) {
+        let of_node = self.sessions.by_id.values().filter(|session| session.node.eq_ignore_ascii_case(node));
+        let ids: Vec<_> = of_node.map(|session| Rc::clone(&session.id)).collect();
+        for id in ids {
+            self.invalidate(index, &id, "node deregistered");
+        }
+    }
+
     fn invalidate(&mut self, index: u64, id: &str, why: &str) {
         let Some(session) = self.sessions.by_id.remove(id) else {
             return;

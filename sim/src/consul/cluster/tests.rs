@@ -1,0 +1,347 @@
+//! Clusters, seen from outside: requests, faults and time in, answers out.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use super::{ClusterConfig, Pace};
+use crate::consul::mesh::Mesh;
+use crate::consul::{ConsulConfig, Reply};
+use crate::seed::Seed;
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1));
+
+/// A cluster and the time it is.
+struct World {
+    mesh: Mesh,
+    now: Duration,
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+impl World {
+    fn new(seed: u64, servers: usize, agents: usize, raft_multiplier: u32) -> Self {
+        let nodes = (0..servers + agents)
+            .map(|number| {
+                let name = match number < servers {
+                    true => format!("server-{}", number + 1),
+                    false => format!("agent-{}", number + 1 - servers),
+                };
+                let last = u8::try_from(number + 1).expect("a small cluster");
+                ConsulConfig::new(name, IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)))
+            })
+            .collect();
+        let pace = Pace { raft_multiplier, ..Pace::default() };
+        let config = ClusterConfig { nodes, servers, pace };
+        Self { mesh: Mesh::new(config, Seed(seed).stream("mesh", "")), now: Duration::ZERO }
+    }
+
+    /// A cluster that has been up for a while.
+    fn settled(seed: u64, servers: usize, agents: usize, raft_multiplier: u32) -> Self {
+        let mut world = Self::new(seed, servers, agents, raft_multiplier);
+        world.pass(60.0);
+        world.mesh.leader().expect("a leader after a minute");
+        world
+    }
+
+    fn pass(&mut self, for_seconds: f64) {
+        self.now += seconds(for_seconds);
+        self.mesh.advance(self.now);
+    }
+
+    fn leader(&self) -> usize {
+        self.mesh.leader().expect("a leader")
+    }
+
+    fn follower(&self) -> usize {
+        (0..3).find(|node| Some(*node) != self.mesh.leader()).expect("a follower")
+    }
+
+    fn send(&mut self, node: usize, line: &str) -> Reply {
+        let (request, body) = line.split_once(" | ").unwrap_or((line, ""));
+        let (method, path) = request.split_once(' ').expect("a method and a path");
+        let request = Request::builder().method(method).uri(path);
+        let request = request.body(Bytes::copy_from_slice(body.as_bytes())).expect("a request");
+        self.mesh.request(self.now, node, CLIENT, &request).expect("a node that runs")
+    }
+
+    /// The answer, and how long it took in seconds.
+    fn answer(&mut self, node: usize, line: &str) -> (Response<Bytes>, f64) {
+        let began = self.now;
+        let ticket = match self.send(node, line) {
+            Reply::Now(response) => return (response, 0.0),
+            Reply::Pending(ticket) => ticket,
+            Reply::Blocked(_) => panic!("clusters answer by ticket"),
+        };
+        while self.now < began + seconds(900.0) {
+            self.now = self.mesh.next_deadline().expect("a cluster never rests").max(self.now);
+            self.mesh.advance(self.now);
+            let ours = |(from, other, _): &(usize, _, _)| *from == node && *other == ticket;
+            if let Some((.., response)) = self.mesh.answers().into_iter().find(ours) {
+                return (response, (self.now - began).as_secs_f64());
+            }
+        }
+        panic!("{line}: no answer in fifteen minutes");
+    }
+
+    /// Status and body.
+    fn ask(&mut self, node: usize, line: &str) -> (u16, String) {
+        let (response, _) = self.answer(node, line);
+        (response.status().as_u16(), String::from_utf8_lossy(response.body()).into_owned())
+    }
+
+    fn session(&mut self, node: usize, body: &str) -> String {
+        let (status, answer) = self.ask(node, &format!("PUT /v1/session/create | {body}"));
+        assert_eq!(status, 200, "{answer}");
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        answer["ID"].as_str().expect("an id").to_owned()
+    }
+}
+
+#[test]
+fn a_cluster_elects_one_leader_and_takes_writes_anywhere() {
+    let mut world = World::settled(1, 3, 1, 1);
+    for node in 0..4 {
+        let put = world.ask(node, &format!("PUT /v1/kv/k{node} | v"));
+        assert_eq!(put, (200, "true".to_owned()), "{node}");
+        assert_eq!(world.ask((node + 1) % 4, &format!("GET /v1/kv/k{node}?raw")), (200, "v".to_owned()));
+    }
+    let leader = world.leader();
+    let expected = format!("\"10.0.0.{}:8300\"", leader + 1);
+    for node in 0..4 {
+        assert_eq!(world.ask(node, "GET /v1/status/leader"), (200, expected.clone()));
+    }
+    let nodes: serde_json::Value =
+        serde_json::from_str(&world.ask(3, "GET /v1/catalog/nodes").1).expect("JSON");
+    assert_eq!(nodes.as_array().map(Vec::len), Some(4), "{nodes}");
+}
+
+#[test]
+fn every_hop_puts_its_words_before_an_error() {
+    let mut world = World::settled(2, 3, 1, 1);
+    let line = "PUT /v1/session/create | {\"TTL\": \"1s\"}";
+    let (leader, follower) = (world.leader(), world.follower());
+    let (status, text) = world.ask(leader, line);
+    assert_eq!(status, 500);
+    assert_eq!(world.ask(follower, line), (500, format!("rpc error making call: {text}")));
+    let (status, through_agent) = world.ask(3, line);
+    assert_eq!(status, 500);
+    assert!(through_agent.starts_with("rpc error making call: "), "{through_agent}");
+    assert!(through_agent.ends_with(&text), "{through_agent}");
+}
+
+#[test]
+fn a_session_has_all_of_its_time_again_under_a_new_leader() {
+    let mut world = World::settled(3, 3, 0, 1);
+    let (leader, follower) = (world.leader(), world.follower());
+    let node = format!("server-{}", follower + 1);
+    let body = format!("{{\"TTL\": \"10s\", \"Node\": \"{node}\", \"Checks\": []}}");
+    let session = world.session(follower, &body);
+    world.pass(8.0);
+    world.mesh.kill(world.now, leader);
+    while world.mesh.leader().is_none() {
+        world.pass(0.1);
+    }
+    let elected = world.now;
+    let follower = world.follower();
+    while world.ask(follower, &format!("GET /v1/session/info/{session}")).1 != "[]" {
+        world.pass(0.1);
+    }
+    let lived = (world.now - elected).as_secs_f64();
+    assert!((19.8..20.6).contains(&lived), "{lived}");
+}
+
+#[test]
+fn a_lock_delay_survives_a_failover() {
+    let mut world = World::settled(4, 3, 0, 1);
+    let (leader, follower) = (world.leader(), world.follower());
+    let node = format!("server-{}", follower + 1);
+    let body = format!("{{\"LockDelay\": \"30s\", \"Node\": \"{node}\", \"Checks\": []}}");
+    let [first, second] = [(); 2].map(|()| world.session(follower, &body));
+    assert_eq!(world.ask(follower, &format!("PUT /v1/kv/lock?acquire={first}")).1, "true");
+    assert_eq!(world.ask(follower, &format!("PUT /v1/session/destroy/{first}")).1, "true");
+    let destroyed = world.now;
+    world.pass(1.0);
+    world.mesh.kill(world.now, leader);
+    world.pass(10.0);
+    let follower = (0..3).find(|node| *node != leader).expect("another");
+    while world.ask(follower, &format!("PUT /v1/kv/lock?acquire={second}")).1 != "true" {
+        world.pass(0.1);
+    }
+    let took = (world.now - destroyed).as_secs_f64();
+    assert!((29.9..30.5).contains(&took), "{took}");
+}
+
+#[test]
+fn without_a_leader_requests_wait_and_then_fail() {
+    let mut world = World::settled(5, 3, 0, 1);
+    let leader = world.leader();
+    let others: Vec<_> = (0..3).filter(|node| *node != leader).collect();
+    assert_eq!(world.ask(others[0], "PUT /v1/kv/k | v").1, "true");
+    // A follower of an idle leader hears a little later what is committed.
+    world.pass(0.5);
+    world.mesh.kill(world.now, leader);
+    world.mesh.kill(world.now, others[1]);
+    world.pass(20.0);
+    let (response, took) = world.answer(others[0], "GET /v1/kv/k");
+    assert_eq!((response.status().as_u16(), &response.body()[..]), (500, &b"No cluster leader"[..]));
+    assert!((7.0..7.5).contains(&took), "{took}");
+    assert_eq!(world.ask(others[0], "GET /v1/status/leader"), (200, "\"\"".to_owned()));
+    let (stale, took) = world.answer(others[0], "GET /v1/kv/k?stale&raw");
+    assert_eq!(&stale.body()[..], b"v");
+    assert_eq!(took, 0.0);
+    assert_eq!(stale.headers()["x-consul-knownleader"], "false");
+    let contact: u64 = stale.headers()["x-consul-lastcontact"].to_str().unwrap().parse().unwrap();
+    assert!(contact > 15_000, "{contact}");
+}
+
+/// How long nobody could write after a leader was killed, in seconds.
+fn outages(raft_multiplier: u32) -> Vec<f64> {
+    let mut outages: Vec<f64> = (0..60)
+        .map(|seed| {
+            let mut world = World::settled(seed, 3, 0, raft_multiplier);
+            let (leader, follower) = (world.leader(), world.follower());
+            world.mesh.kill(world.now, leader);
+            let began = world.now;
+            while world.ask(follower, "PUT /v1/kv/k | v").1 != "true" {
+                world.pass(0.05);
+            }
+            (world.now - began).as_secs_f64()
+        })
+        .collect();
+    outages.sort_by(f64::total_cmp);
+    outages
+}
+
+#[test]
+fn a_killed_leader_is_missed_for_as_long_as_in_a_real_cluster() {
+    let fast = outages(1);
+    assert!(fast[0] > 1.0 && fast[30] > 2.0 && fast[30] < 3.6 && fast[54] < 5.5, "{fast:?}");
+    let slow = outages(5);
+    assert!(slow[0] > 5.0 && slow[30] > 9.0 && slow[30] < 17.0, "{slow:?}");
+}
+
+#[test]
+fn an_isolated_agent_loses_its_sessions_to_serf_health() {
+    let mut detected = Vec::new();
+    for seed in 0..30 {
+        let mut world = World::settled(seed, 3, 1, 1);
+        let session = world.session(3, "{}");
+        let leader = world.leader();
+        world.mesh.isolate(world.now, 3);
+        let cut = world.now;
+        while world.ask(leader, &format!("GET /v1/session/info/{session}")).1 != "[]" {
+            world.pass(0.1);
+            assert!(world.now - cut < seconds(30.0), "never");
+        }
+        detected.push((world.now - cut).as_secs_f64());
+        let checks = world.ask(leader, "GET /v1/health/node/agent-1").1;
+        assert!(checks.contains("Agent not live or unreachable"), "{checks}");
+        world.mesh.heal(world.now);
+        let healed = world.now;
+        while !world.ask(leader, "GET /v1/health/node/agent-1").1.contains("Agent alive and reachable") {
+            world.pass(0.1);
+            assert!(world.now - healed < seconds(70.0), "never back");
+        }
+    }
+    detected.sort_by(f64::total_cmp);
+    assert!(
+        detected[0] > 3.5 && detected[15] > 4.5 && detected[15] < 8.0 && detected[29] < 12.0,
+        "{detected:?}"
+    );
+}
+
+#[test]
+fn a_leader_cut_off_stops_answering_when_its_lease_ends() {
+    let mut world = World::settled(6, 3, 0, 5);
+    let leader = world.leader();
+    world.mesh.isolate(world.now, leader);
+    let cut = world.now;
+    let mut last_good = 0.0;
+    while world.now - cut < seconds(4.0) {
+        if let Reply::Now(response) = world.send(leader, "GET /v1/status/leader")
+            && response.body().len() > 4
+        {
+            last_good = (world.now - cut).as_secs_f64();
+        }
+        world.pass(0.05);
+    }
+    assert!((1.9..3.1).contains(&last_good), "{last_good}");
+}
+
+#[test]
+fn a_write_without_a_quorum_has_no_known_outcome() {
+    let mut world = World::settled(7, 3, 0, 1);
+    let leader = world.leader();
+    world.mesh.isolate(world.now, leader);
+    let (response, took) = world.answer(leader, "PUT /v1/kv/k | v");
+    assert_eq!(response.status(), 500);
+    assert_eq!(&response.body()[..], b"leadership lost while committing log");
+    assert!(took < 1.5, "{took}");
+}
+
+#[test]
+fn an_agent_answers_ok_and_tells_the_catalog_later() {
+    let mut world = World::settled(8, 3, 1, 1);
+    let leader = world.leader();
+    world.mesh.isolate(world.now, 3);
+    let (response, took) = world.answer(3, "PUT /v1/agent/service/register | {\"Name\": \"web\"}");
+    assert_eq!(response.status(), 200);
+    assert!(took > 5.0 && took < 31.0, "{took}");
+    assert_eq!(world.ask(leader, "GET /v1/catalog/service/web").1, "[]");
+    world.mesh.heal(world.now);
+    let healed = world.now;
+    while world.ask(leader, "GET /v1/catalog/service/web").1 == "[]" {
+        world.pass(0.5);
+        assert!(world.now - healed < seconds(180.0), "never");
+    }
+}
+
+#[test]
+fn a_server_that_comes_back_catches_up() {
+    let mut world = World::settled(9, 3, 0, 1);
+    let (leader, follower) = (world.leader(), world.follower());
+    world.mesh.kill(world.now, follower);
+    for number in 0..50 {
+        assert_eq!(world.ask(leader, &format!("PUT /v1/kv/k{number} | v")).1, "true");
+    }
+    world.mesh.start(world.now, follower);
+    world.pass(10.0);
+    assert_eq!(world.ask(follower, "GET /v1/kv/k49?stale&raw"), (200, "v".to_owned()));
+    world.mesh.kill(world.now, leader);
+    world.pass(10.0);
+    assert_eq!(world.ask(follower, "GET /v1/kv/k0?raw"), (200, "v".to_owned()));
+}
+
+#[test]
+fn the_same_seed_is_the_same_cluster() {
+    let run = || {
+        let mut world = World::settled(10, 5, 2, 1);
+        let leader = world.leader();
+        world.mesh.kill(world.now, leader);
+        world.pass(10.0);
+        let agents = [5, 6].map(|node| world.ask(node, "PUT /v1/session/create"));
+        (world.mesh.leader(), agents, world.mesh.next_deadline())
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn an_agent_that_leaves_is_deregistered_at_once() {
+    let mut world = World::settled(11, 3, 1, 1);
+    let leader = world.leader();
+    let session = world.session(3, "{}");
+    let began = world.now;
+    world.mesh.with(world.now, 3, |consul| consul.leave(began)).expect("it runs");
+    while !world.mesh.node(3).expect("it runs").has_left() {
+        world.pass(0.1);
+    }
+    let took = (world.now - began).as_secs_f64();
+    assert!(took < 6.0, "{took}");
+    assert_eq!(world.ask(leader, "GET /v1/catalog/node/agent-1").1, "null");
+    assert_eq!(world.ask(leader, &format!("GET /v1/session/info/{session}")).1, "[]");
+}

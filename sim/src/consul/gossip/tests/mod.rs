@@ -1,0 +1,4 @@
+mod converge;
+mod driver;
+mod failure;
+mod spread;

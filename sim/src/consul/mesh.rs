@@ -1,0 +1,329 @@
+//! A whole cluster in one place: its nodes, and the network between them.
+//!
+//! Pure like the nodes themselves: the time and requests go in, answers come out. What one node sends
+//! another arrives after a latency drawn from the mesh's own stream; links can be cut and nodes stopped,
+//! paused and started. It is what a cluster outside a simulation runs on, and what the tests of clusters
+//! run on; in a simulation every node is on a machine of its own instead.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::cluster::{ClusterConfig, Disk, Lost, Message, Outgoing, Ticket, Way};
+use super::{Consul, Reply};
+use crate::record::ConsulEvent;
+
+/// What a connection over a cut link keeps at most.
+const KEPT_MAX: usize = 4096;
+
+/// A cluster and its network.
+#[derive(Debug)]
+pub struct Mesh {
+    config: ClusterConfig,
+    nodes: Vec<Node>,
+    /// What is under way, by when it arrives.
+    traffic: BTreeMap<(Duration, u64), Parcel>,
+    sent: u64,
+    /// When the last message on a connection arrives: nothing overtakes.
+    order: BTreeMap<(usize, usize), Duration>,
+    /// What connections keep while their link is cut.
+    kept: BTreeMap<(usize, usize), VecDeque<Message>>,
+    cut: BTreeSet<(usize, usize)>,
+    latency: (Duration, Duration),
+    stream: ChaCha8Rng,
+    now: Duration,
+}
+
+#[derive(Debug)]
+struct Node {
+    consul: Option<Consul>,
+    disk: Disk,
+    paused: bool,
+    /// What arrived while it was paused.
+    inbox: VecDeque<(usize, Arrival)>,
+}
+
+#[derive(Debug)]
+enum Arrival {
+    Message(Box<Message>),
+    Lost(Lost),
+}
+
+#[derive(Debug)]
+struct Parcel {
+    from: usize,
+    to: usize,
+    arrival: Arrival,
+}
+
+impl Mesh {
+    /// A cluster whose nodes are all started at time 0, with all chance drawn from `stream`.
+    pub fn new(config: ClusterConfig, stream: ChaCha8Rng) -> Self {
+        let count = config.nodes.len();
+        let nodes = std::iter::repeat_with(|| Node {
+            consul: None,
+            disk: Disk::default(),
+            paused: false,
+            inbox: VecDeque::new(),
+        });
+        let mut mesh = Self {
+            config,
+            nodes: nodes.take(count).collect(),
+            traffic: BTreeMap::new(),
+            sent: 0,
+            order: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            latency: (Duration::from_micros(200), Duration::from_micros(800)),
+            stream,
+            now: Duration::ZERO,
+        };
+        for node in 0..count {
+            mesh.start(Duration::ZERO, node);
+        }
+        mesh
+    }
+
+    /// How many nodes there are, running or not.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// A running node.
+    pub fn node(&self, node: usize) -> Option<&Consul> {
+        self.nodes.get(node)?.consul.as_ref()
+    }
+
+    /// The server that leads, if there is one, and only one, that believes so.
+    pub fn leader(&self) -> Option<usize> {
+        let mut leaders = (0..self.config.servers).filter(|node| self.node(*node).is_some_and(Consul::leads));
+        leaders.next().filter(|_| leaders.next().is_none())
+    }
+
+    /// Sets how long a message takes, from, to.
+    pub fn set_latency(&mut self, least: Duration, most: Duration) {
+        self.latency = (least, most.max(least));
+    }
+
+    /// Starts a node that does not run, with what is on its disk.
+    pub fn start(&mut self, now: Duration, node: usize) {
+        self.advance(now);
+        let Some(slot) = self.nodes.get_mut(node).filter(|slot| slot.consul.is_none()) else { return };
+        let mut seed = [0; 32];
+        self.stream.fill_bytes(&mut seed);
+        let disk = std::mem::take(&mut slot.disk);
+        let stream = ChaCha8Rng::from_seed(seed);
+        slot.consul = Some(Consul::member(self.config.clone(), node, stream, self.now, disk));
+        self.collect(node);
+    }
+
+    /// Ends a node without a word to it. Its disk stays; so do, for the others, its closed connections.
+    pub fn kill(&mut self, now: Duration, node: usize) {
+        self.advance(now);
+        let Some(slot) = self.nodes.get_mut(node) else { return };
+        let Some(consul) = slot.consul.take() else { return };
+        slot.disk = consul.disk();
+        slot.paused = false;
+        slot.inbox.clear();
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            self.post(node, other, Arrival::Lost(Lost::Closed));
+        }
+    }
+
+    /// Forgets what is on the disk of a node that does not run.
+    pub fn wipe(&mut self, node: usize) {
+        if let Some(slot) = self.nodes.get_mut(node).filter(|slot| slot.consul.is_none()) {
+            slot.disk = Disk::default();
+        }
+    }
+
+    /// Stops a node's clock. What is sent to it waits.
+    pub fn pause(&mut self, now: Duration, node: usize) {
+        self.advance(now);
+        if let Some(slot) = self.nodes.get_mut(node).filter(|slot| slot.consul.is_some()) {
+            slot.paused = true;
+        }
+    }
+
+    /// Lets it go on.
+    pub fn resume(&mut self, now: Duration, node: usize) {
+        self.advance(now);
+        let Some(slot) = self.nodes.get_mut(node).filter(|slot| slot.paused) else { return };
+        slot.paused = false;
+        for (from, arrival) in std::mem::take(&mut slot.inbox) {
+            self.deliver(from, node, arrival);
+        }
+        self.wake(node);
+    }
+
+    /// Lets nothing pass from one node to another.
+    pub fn cut(&mut self, now: Duration, from: usize, to: usize) {
+        self.advance(now);
+        self.cut.insert((from, to));
+    }
+
+    /// Cuts a node off from all others, both ways.
+    pub fn isolate(&mut self, now: Duration, node: usize) {
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            self.cut(now, node, other);
+            self.cut(now, other, node);
+        }
+    }
+
+    /// Lets everything pass again. What connections kept arrives.
+    pub fn heal(&mut self, now: Duration) {
+        self.advance(now);
+        self.cut.clear();
+        for ((from, to), messages) in std::mem::take(&mut self.kept) {
+            for message in messages {
+                self.post(from, to, Arrival::Message(Box::new(message)));
+            }
+        }
+    }
+
+    /// A client's request to a node. None when the node does not run.
+    pub fn request(
+        &mut self,
+        now: Duration,
+        node: usize,
+        client: IpAddr,
+        request: &Request<Bytes>,
+    ) -> Option<Reply> {
+        self.advance(now);
+        let slot = self.nodes.get_mut(node)?;
+        let reply = slot.consul.as_mut()?.request(now, client, request);
+        self.collect(node);
+        Some(reply)
+    }
+
+    /// Changes or asks a running node.
+    pub fn with<T>(&mut self, now: Duration, node: usize, act: impl FnOnce(&mut Consul) -> T) -> Option<T> {
+        self.advance(now);
+        let result = act(self.nodes.get_mut(node)?.consul.as_mut()?);
+        self.collect(node);
+        Some(result)
+    }
+
+    /// Takes the answers that are ready, each with the node that gives it.
+    pub fn answers(&mut self) -> Vec<(usize, Ticket, Response<Bytes>)> {
+        let nodes = self.nodes.iter_mut().enumerate();
+        let running = nodes.filter(|(_, slot)| !slot.paused);
+        let answers = running.filter_map(|(node, slot)| Some((node, slot.consul.as_mut()?.answers())));
+        answers
+            .flat_map(|(node, answers)| {
+                answers.into_iter().map(move |(ticket, response)| (node, ticket, response))
+            })
+            .collect()
+    }
+
+    /// Takes what the leader's state went through since the last time.
+    pub fn drain_events(&mut self) -> Vec<(Duration, ConsulEvent)> {
+        let mut events = Vec::new();
+        for slot in &mut self.nodes {
+            let Some(consul) = &mut slot.consul else { continue };
+            let leads = consul.leads();
+            let drained = consul.drain_events();
+            if leads {
+                events.extend(drained);
+            }
+        }
+        events
+    }
+
+    /// When [`Self::advance`] next has something to do.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let traffic = self.traffic.first_key_value().map(|((at, _), _)| *at);
+        traffic.into_iter().chain(self.running().filter_map(|(_, consul)| consul.next_deadline())).min()
+    }
+
+    fn running(&self) -> impl Iterator<Item = (usize, &Consul)> {
+        let nodes = self.nodes.iter().enumerate().filter(|(_, slot)| !slot.paused);
+        nodes.filter_map(|(node, slot)| Some((node, slot.consul.as_ref()?)))
+    }
+
+    /// Lets everything happen that is due by `now`, in order.
+    pub fn advance(&mut self, now: Duration) {
+        while let Some(at) = self.next_deadline().filter(|at| *at <= now) {
+            self.now = self.now.max(at);
+            if let Some(entry) = self.traffic.first_entry().filter(|entry| entry.key().0 <= at) {
+                let Parcel { from, to, arrival } = entry.remove();
+                self.deliver(from, to, arrival);
+                continue;
+            }
+            let due: Vec<usize> = self
+                .running()
+                .filter(|(_, consul)| consul.next_deadline().is_some_and(|deadline| deadline <= at))
+                .map(|(node, _)| node)
+                .collect();
+            for node in due {
+                self.wake(node);
+            }
+        }
+        self.now = self.now.max(now);
+    }
+
+    fn wake(&mut self, node: usize) {
+        let now = self.now;
+        if let Some(consul) = &mut self.nodes[node].consul {
+            consul.advance(now);
+            self.collect(node);
+        }
+    }
+
+    fn deliver(&mut self, from: usize, to: usize, arrival: Arrival) {
+        let now = self.now;
+        let slot = &mut self.nodes[to];
+        if slot.paused {
+            slot.inbox.push_back((from, arrival));
+            return;
+        }
+        let Some(consul) = &mut slot.consul else { return };
+        match arrival {
+            Arrival::Message(message) => {
+                consul.receive(now, from, *message);
+            }
+            Arrival::Lost(how) => consul.lost(now, from, how),
+        }
+        self.collect(to);
+    }
+
+    /// Takes what a node has to send.
+    fn collect(&mut self, from: usize) {
+        let Some(consul) = &mut self.nodes[from].consul else { return };
+        for Outgoing { to, message, way } in consul.outgoing() {
+            if self.nodes.get(to).is_none_or(|slot| slot.consul.is_none()) {
+                // Whoever asks a machine where nothing listens is told so.
+                if way == Way::Connection {
+                    self.post(to, from, Arrival::Lost(Lost::Refused));
+                }
+            } else if !self.cut.contains(&(from, to)) {
+                self.post(from, to, Arrival::Message(Box::new(message)));
+            } else if way == Way::Connection {
+                let kept = self.kept.entry((from, to)).or_default();
+                if kept.len() < KEPT_MAX {
+                    kept.push_back(message);
+                }
+            }
+        }
+    }
+
+    fn post(&mut self, from: usize, to: usize, arrival: Arrival) {
+        let (least, most) = self.latency;
+        let spread = u64::try_from((most - least).as_nanos()).unwrap_or(u64::MAX).max(1);
+        let latency = least + Duration::from_nanos(self.stream.next_u64() % spread);
+        let at = (self.now + latency).max(self.order.get(&(from, to)).copied().unwrap_or_default());
+        self.order.insert((from, to), at);
+        self.sent += 1;
+        self.traffic.insert((at, self.sent), Parcel { from, to, arrival });
+    }
+}
