@@ -78,7 +78,7 @@ struct Call<'a> {
 impl Outcome {
     /// Whether the node's own agent can say.
     pub(super) fn is_local(&self) -> bool {
-        matches!(self, Self::Answer(_) | Self::Read(Read::AgentService(_)))
+        matches!(self, Self::Answer(_) | Self::Read(Read::AgentService(_) | Read::Events(_)))
     }
 }
 
