@@ -158,7 +158,7 @@ impl Consul {
             return Ok(None);
         };
         let (id, ttl) = (Rc::clone(&session.id), session.ttl());
-        self.state.event(ConsulEvent::SessionRenewed { session: id.to_string() });
+        self.state.unlogged(ConsulEvent::SessionRenewed { session: id.to_string() });
         self.session_arm(Rc::clone(&id), ttl);
         self.state.sessions.find(&id)
     }

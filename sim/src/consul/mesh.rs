@@ -15,8 +15,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::cluster::{ClusterConfig, Disk, Lost, Message, Outgoing, Ticket, Way};
-use super::{Consul, Reply};
-use crate::record::ConsulEvent;
+use super::{Consul, Happened, Reply};
 
 /// What a connection over a cut link keeps at most.
 const KEPT_MAX: usize = 4096;
@@ -36,6 +35,8 @@ pub struct Mesh {
     cut: BTreeSet<(usize, usize)>,
     latency: (Duration, Duration),
     stream: ChaCha8Rng,
+    /// The index up to which it was told what happened.
+    reported: u64,
     now: Duration,
 }
 
@@ -81,6 +82,7 @@ impl Mesh {
             cut: BTreeSet::new(),
             latency: (Duration::from_micros(200), Duration::from_micros(800)),
             stream,
+            reported: 0,
             now: Duration::ZERO,
         };
         for node in 0..count {
@@ -233,15 +235,17 @@ impl Mesh {
             .collect()
     }
 
-    /// Takes what the leader's state went through since the last time.
-    pub fn drain_events(&mut self) -> Vec<(Duration, ConsulEvent)> {
+    /// Takes what happened since the last time. What every server sees is told once, when the first does.
+    pub fn drain_events(&mut self) -> Vec<Happened> {
         let mut events = Vec::new();
         for slot in &mut self.nodes {
             let Some(consul) = &mut slot.consul else { continue };
-            let leads = consul.leads();
-            let drained = consul.drain_events();
-            if leads {
-                events.extend(drained);
+            let reported = self.reported;
+            let news = consul.drain_events().into_iter();
+            let news = news.filter(|happened| happened.index == 0 || happened.index > reported);
+            for happened in news {
+                self.reported = self.reported.max(happened.index);
+                events.push(happened);
             }
         }
         events
@@ -310,12 +314,12 @@ impl Mesh {
         for Outgoing { to, message, way } in consul.outgoing() {
             if self.nodes.get(to).is_none_or(|slot| slot.consul.is_none()) {
                 // Whoever asks a machine where nothing listens is told so.
-                if way == Way::Connection {
+                if matches!(way, Way::Connection | Way::Log) {
                     self.post(to, from, Arrival::Lost(Lost::Refused));
                 }
             } else if !self.cut.contains(&(from, to)) {
                 self.post(from, to, Arrival::Message(Box::new(message)));
-            } else if way == Way::Connection {
+            } else if matches!(way, Way::Connection | Way::Log) {
                 let kept = self.kept.entry((from, to)).or_default();
                 if kept.len() < KEPT_MAX {
                     kept.push_back(message);

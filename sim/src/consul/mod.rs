@@ -46,7 +46,7 @@ use rand_chacha::ChaCha8Rng;
 
 pub use self::agent::probe::{HttpTarget, Probe, ProbeId, ProbeResult, Target};
 pub use self::blocking::Blocked;
-use crate::record::ConsulEvent;
+pub use self::state::Happened;
 
 /// Who the server is.
 #[derive(Debug, Clone)]
@@ -178,8 +178,8 @@ impl Consul {
         [self.timers.next(), lag, self.cluster_deadline()].into_iter().flatten().min()
     }
 
-    /// Takes the events since the last call, each with when it happened.
-    pub fn drain_events(&mut self) -> Vec<(Duration, ConsulEvent)> {
+    /// Takes the events since the last call.
+    pub fn drain_events(&mut self) -> Vec<Happened> {
         self.state.drain_events()
     }
 

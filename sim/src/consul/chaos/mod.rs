@@ -187,6 +187,16 @@ impl Chaos {
         self.0.send_modify(|troubles| troubles.list.retain(|(source, _)| matches!(source, Source::Plan(_))));
     }
 
+    /// Begins a trouble that number `number` of some plan brings.
+    pub fn begin_planned(&self, number: usize, trouble: Trouble) {
+        self.begin(Source::Plan(number), trouble);
+    }
+
+    /// Ends it.
+    pub fn end_planned(&self, number: usize) {
+        self.end(Source::Plan(number));
+    }
+
     fn set(&self, name: &'static str, trouble: Option<Trouble>) {
         let source = Source::Caller(name);
         match trouble {

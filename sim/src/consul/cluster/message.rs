@@ -30,8 +30,10 @@ pub(super) enum Body {
 /// How a message wants to travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// In order, over the one connection there is to that node.
+    /// In order, over the connection for calls to that node.
     Connection,
+    /// In order, over the connection for the servers' log.
+    Log,
     /// By itself; it may get lost.
     Datagram,
     /// Over a connection of its own.

@@ -405,7 +405,7 @@ impl Consul {
             raft::Output::Send { to, message } => cluster.outgoing.push(Outgoing {
                 to: usize::from(to.0),
                 message: Message(Body::Raft(message)),
-                way: Way::Connection,
+                way: Way::Log,
             }),
             raft::Output::Committed { index, entry, .. } => self.committed(index, entry),
             raft::Output::InstallSnapshot { index, bytes } => self.install(index, &bytes),

@@ -33,8 +33,7 @@ use tokio::time::Instant;
 pub use self::tls::{Tls, TlsError};
 use super::chaos::{Chaos, ChaosPlan};
 use super::server::{Clock, Exchange, Observer, Shared, Shell};
-use super::{Consul, ConsulConfig};
-use crate::record::ConsulEvent;
+use super::{Consul, ConsulConfig, Happened};
 use crate::seed::Seed;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -292,8 +291,8 @@ impl Observer for Log {
         );
     }
 
-    fn event(&self, _: Duration, event: ConsulEvent) {
-        tracing::trace!(target: "ironbird", "{event:?}");
+    fn event(&self, happened: Happened) {
+        tracing::trace!(target: "ironbird", "{:?}", happened.event);
     }
 }
 

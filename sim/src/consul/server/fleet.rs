@@ -8,8 +8,7 @@ use http::{Request, Response};
 
 use crate::consul::cluster::{Outgoing, Ticket};
 use crate::consul::mesh::Mesh;
-use crate::consul::{Blocked, Consul, Reply};
-use crate::record::ConsulEvent;
+use crate::consul::{Blocked, Consul, Happened, Reply};
 
 /// One node, or several and the network between them.
 #[derive(Debug)]
@@ -88,7 +87,7 @@ impl Fleet {
         }
     }
 
-    pub(super) fn drain_events(&mut self) -> Vec<(Duration, ConsulEvent)> {
+    pub(super) fn drain_events(&mut self) -> Vec<Happened> {
         match self {
             Self::One(consul) => consul.drain_events(),
             Self::Mesh(mesh) => mesh.drain_events(),

@@ -38,8 +38,8 @@ use self::clients::Clients;
 pub use self::fleet::Fleet;
 pub use self::shared::Shared;
 use self::weather::Weather;
+use super::Happened;
 use super::chaos::Chaos;
-use crate::record::ConsulEvent;
 
 /// One answered request.
 #[derive(Debug)]
@@ -60,8 +60,8 @@ pub struct Exchange<'a> {
 pub trait Observer: 'static {
     /// A request was answered.
     fn exchange(&self, exchange: &Exchange<'_>);
-    /// The state changed, at this time on the server's clock.
-    fn event(&self, at: Duration, event: ConsulEvent);
+    /// The state changed.
+    fn event(&self, happened: Happened);
 }
 
 /// What a shell asks of the machine it runs on: every [`Host`] has it.
@@ -229,18 +229,13 @@ impl<C: Clock, O: Observer> Shell<C, O> {
     }
 }
 
-/// Serves `shared` on `address` of `host` until the future is dropped, and every connection with it.
+/// Serves a shell's state on `address` of its host until the future is dropped, and every connection with
+/// it.
 ///
 /// # Errors
 /// When it cannot listen there, or no longer accept.
-pub async fn serve<H: Host>(
-    host: H,
-    shared: Shared,
-    address: SocketAddr,
-    observer: Rc<impl Observer>,
-) -> io::Result<Infallible> {
-    let mut listener = host.listen(address).await?;
-    let shell = Shell::new(host, shared, observer);
+pub async fn serve<H: Host, O: Observer>(shell: Shell<H, O>, address: SocketAddr) -> io::Result<Infallible> {
+    let mut listener = shell.clock.listen(address).await?;
     let mut connections = JoinSet::new();
     let mut clock = std::pin::pin!(shell.keep_time());
     loop {

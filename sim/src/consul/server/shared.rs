@@ -104,8 +104,8 @@ impl Shared {
         let mut fleet = self.0.fleet.borrow_mut();
         fleet.advance(now);
         let result = update(&mut fleet);
-        for (at, event) in fleet.drain_events() {
-            observer.event(at, event);
+        for happened in fleet.drain_events() {
+            observer.event(happened);
         }
         self.settle(now, &mut fleet);
         let outgoing = fleet.outgoing();

@@ -21,7 +21,8 @@ use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::Instant;
 
-use super::{Exchange, Observer, Shared, serve};
+use super::{Exchange, Observer, Shared, Shell, serve};
+use crate::consul::Happened;
 use crate::consul::{Consul, ConsulConfig};
 use crate::record::ConsulEvent;
 use crate::seed::Seed;
@@ -157,7 +158,7 @@ impl Observer for Log {
         self.0.borrow_mut().push(format!("{client} {method} {path} {status} {}s", took.as_secs()));
     }
 
-    fn event(&self, at: Duration, event: ConsulEvent) {
+    fn event(&self, Happened { at, event, .. }: Happened) {
         let name = match event {
             ConsulEvent::SessionCreated { name, .. } => format!("created {name}"),
             ConsulEvent::SessionInvalidated { why, .. } => why,
@@ -208,7 +209,7 @@ fn run<F: Future<Output = ()> + 'static>(client: impl FnOnce(Bench, Shared, Rc<L
         let client = client(bench.clone(), shared.clone(), Rc::clone(&log));
         tokio::select! {
             biased;
-            ended = serve(bench, shared, address, Rc::clone(&log)) => panic!("{ended:?}"),
+            ended = serve(Shell::new(bench, shared, Rc::clone(&log)), address) => panic!("{ended:?}"),
             () = client => {}
         }
     });

@@ -91,7 +91,8 @@ impl World {
     }
 
     fn events(&mut self) -> Vec<(f64, String)> {
-        self.consul.drain_events().into_iter().map(|(at, event)| (at.as_secs_f64(), brief(&event))).collect()
+        let events = self.consul.drain_events().into_iter();
+        events.map(|happened| (happened.at.as_secs_f64(), brief(&happened.event))).collect()
     }
 }
 
@@ -108,6 +109,8 @@ fn index_of(response: &Response<Bytes>) -> u64 {
 /// An event without ids nobody chose.
 fn brief(event: &ConsulEvent) -> String {
     match event {
+        ConsulEvent::LeaderEstablished { server } => format!("{server} leads"),
+        ConsulEvent::LeaderDeposed { server } => format!("{server} leads no more"),
         ConsulEvent::SessionCreated { name, .. } => format!("created {name}"),
         ConsulEvent::SessionRenewed { .. } => "renewed".to_owned(),
         ConsulEvent::SessionInvalidated { why, .. } => format!("invalidated: {why}"),
