@@ -6,8 +6,9 @@
 //!
 //! Needs `consul` on the path, and for the networks that are cut root and `ip`.
 //! `IRONBIRD_REQUIRE_CONSUL` makes the absence of the former a failure. `IRONBIRD_CLUSTER_ROUNDS` says how
-//! often every experiment is carried out on the real one, `IRONBIRD_CLUSTER_TABLE` where to write the
-//! figures to.
+//! often every experiment is carried out on the real one and `IRONBIRD_CLUSTER_SEEDS` how often on the
+//! model; `IRONBIRD_CLUSTER_TABLE` where to write the figures to; `IRONBIRD_CLUSTER_ONLY` leaves out the
+//! experiments whose names it is no part of.
 
 use ironbird_tests::cluster::findings::Findings;
 use ironbird_tests::cluster::model::Model;
@@ -16,7 +17,7 @@ use ironbird_tests::cluster::real::{Real, present};
 use ironbird_tests::cluster::{Cluster, agents, compare, failover, sessions};
 
 /// How many modelled clusters an experiment is carried out on.
-const SEEDS: u64 = 200;
+const SEEDS: usize = 200;
 
 /// One experiment.
 struct Experiment {
@@ -62,8 +63,7 @@ impl Experiment {
         let network = self.cuts.then(|| Namespaces::new(number).expect("root may make namespaces"));
         let mut cluster = Real::settled(number, self.raft_multiplier, network);
         let mut findings = Findings::default();
-        let rounds = std::env::var("IRONBIRD_CLUSTER_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
-        for _ in 0..rounds.unwrap_or(self.rounds) {
+        for _ in 0..count("IRONBIRD_CLUSTER_ROUNDS").unwrap_or(self.rounds) {
             (self.run)(&mut cluster, &mut findings);
         }
         findings
@@ -72,8 +72,8 @@ impl Experiment {
     /// Carries it out on the model, under many seeds.
     fn modelled(&self) -> Findings {
         let mut findings = Findings::default();
-        for seed in 0..SEEDS {
-            (self.run)(&mut Model::settled(seed, self.raft_multiplier), &mut findings);
+        for seed in 0..count("IRONBIRD_CLUSTER_SEEDS").unwrap_or(SEEDS) {
+            (self.run)(&mut Model::settled(seed as u64, self.raft_multiplier), &mut findings);
         }
         findings
     }
@@ -92,26 +92,38 @@ fn a_real_cluster_and_the_model_fail_alike() {
         say("skipped: the experiments that cut the network, which need root and ip(8)");
     }
     let chosen = || EXPERIMENTS.iter().filter(|one| one.name.contains(&only) && (can_cut || !one.cuts));
-    let real = all(chosen().enumerate().map(|(number, one)| move || one.really(number)));
-    let model = all(chosen().map(|one| move || one.modelled()));
-    let table = compare::table(&real, &model);
+    let real = all(chosen().enumerate().map(|(number, one)| (one.name, move || one.really(number))));
+    let model = all(chosen().map(|one| (one.name, move || one.modelled())));
+    let table = compare::table(&real.0, &model.0);
     if let Some(path) = std::env::var_os("IRONBIRD_CLUSTER_TABLE") {
         std::fs::write(path, &table).expect("a file to write to");
     }
-    let differences = compare::differences(&real, &model);
+    let mut differences = compare::differences(&real.0, &model.0);
+    differences.extend(real.1.iter().map(|name| format!("{name}: came to no end on the real one")));
+    differences.extend(model.1.iter().map(|name| format!("{name}: came to no end on the model")));
     assert!(differences.is_empty(), "{}\n\n{table}", differences.join("\n"));
 }
 
-/// Does all of it at the same time.
-fn all<F: FnOnce() -> Findings + Send>(tasks: impl Iterator<Item = F>) -> Findings {
+/// Does all of it at the same time. Gives what was found, and the names of those that came to no end.
+fn all<F: FnOnce() -> Findings + Send>(
+    tasks: impl Iterator<Item = (&'static str, F)>,
+) -> (Findings, Vec<&'static str>) {
     std::thread::scope(|scope| {
-        let running: Vec<_> = tasks.map(|task| scope.spawn(task)).collect();
-        let mut findings = Findings::default();
-        for one in running {
-            findings.absorb(one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let running: Vec<_> = tasks.map(|(name, task)| (name, scope.spawn(task))).collect();
+        let (mut findings, mut failed) = (Findings::default(), Vec::new());
+        for (name, one) in running {
+            match one.join() {
+                Ok(found) => findings.absorb(found),
+                Err(_) => failed.push(name),
+            }
         }
-        findings
+        (findings, failed)
     })
+}
+
+/// A number from the environment.
+fn count(variable: &str) -> Option<usize> {
+    std::env::var(variable).ok()?.parse().ok()
 }
 
 #[expect(clippy::print_stderr, reason = "a test that proves nothing says so")]

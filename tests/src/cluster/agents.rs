@@ -48,6 +48,8 @@ pub fn lives(cluster: &mut dyn Cluster, findings: &mut Findings) {
     findings.figure("agent started with its data to serfHealth passing", passing - started);
     cluster.pass(4.0);
     cluster.kill(AGENT);
+    // Until it is known to be gone, nobody else may have its name.
+    cluster.until(leader, HEALTH, 0.05, 60.0, is_critical);
     cluster.start(AGENT, true);
     let started = cluster.now();
     let gone = cluster.until(leader, CATALOG, 0.05, 200.0, |answer| answer.is("[]"));
