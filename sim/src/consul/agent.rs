@@ -56,6 +56,11 @@ impl Local {
         &self.services
     }
 
+    /// Takes back the services it had before its node was started again.
+    pub(super) fn restore(&mut self, services: BTreeMap<String, Service>) {
+        self.services = services;
+    }
+
     /// The checks, by id.
     pub(super) fn checks(&self) -> impl Iterator<Item = &Check> {
         self.checks.values().map(|local| &local.check)

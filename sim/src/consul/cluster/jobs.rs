@@ -37,6 +37,8 @@ const AGENT: &str = "/v1/agent/";
 const NO_LEADER: &str = "No cluster leader";
 const NO_SERVERS: &str = "No known Consul servers";
 const NOT_READY: &str = "Not ready to serve consistent reads";
+const NOT_CONNECTED: &str =
+    "rpc error getting client: failed to get conn: rpc error: lead thread didn't get connection";
 /// What a failed call is reported with by whoever made it.
 const CALL_FAILED: &str = "rpc error making call: ";
 
@@ -125,6 +127,21 @@ impl Consul {
             Some(place) => Reply::Now(cluster.answers.remove(place).1),
             None => Reply::Pending(ticket),
         }
+    }
+
+    /// Takes a client's request, but looks at it only when told to: [`Self::look_at`].
+    pub(in crate::consul) fn keep(&mut self, reader: IpAddr, request: &Request<Bytes>) -> Option<Ticket> {
+        let agent = self.config.node.clone();
+        let cluster = self.cluster.as_mut()?;
+        let ticket = Ticket(cluster.next_job);
+        cluster.open(Asker::Client(ticket), Task::Http(Forwarded::new(&agent, reader, request)));
+        Some(ticket)
+    }
+
+    /// Looks at a request that was kept, by the time this node last knew.
+    pub(in crate::consul) fn look_at(&mut self, ticket: Ticket) {
+        self.attempt(ticket.0);
+        self.settle_cluster();
     }
 
     /// Nobody waits for this answer any more.
@@ -339,6 +356,10 @@ impl Consul {
         match next {
             Some(server) => {
                 cluster.preferred = server;
+                // An agent's patience counts from its first question, however long that took.
+                if let Some(job) = cluster.jobs.get_mut(&id) {
+                    job.since.get_or_insert(self.now);
+                }
                 self.call(id, server);
             }
             None => self.fail(id, NO_SERVERS),
@@ -395,10 +416,17 @@ impl Consul {
             self.watch(node);
         }
         let Some(id) = waiting else { return };
+        let failed = match &answer {
+            Answer::Failed(_) => true,
+            Answer::Http { status, .. } => matches!(status, 403 | 500),
+            _ => false,
+        };
+        if failed {
+            self.turn_from(node);
+        }
         match answer {
             Answer::Failed(why) => self.call_failed(id, format!("{CALL_FAILED}{why}"), why == NO_LEADER),
             Answer::Http { status, headers, body } => {
-                let failed = matches!(status, 403 | 500);
                 let text = String::from_utf8_lossy(&body);
                 if failed && text.contains(NO_LEADER) {
                     return self.call_failed(id, format!("{CALL_FAILED}{text}"), true);
@@ -413,14 +441,18 @@ impl Consul {
         }
     }
 
+    /// An agent asks another server than one that just failed it, whatever it was that failed.
+    fn turn_from(&mut self, node: usize) {
+        if let Some(cluster) = self.cluster.as_mut().filter(|cluster| cluster.preferred == node) {
+            cluster.preferred = (node + 1) % cluster.config.servers;
+        }
+    }
+
     /// Every call to a node comes to nothing.
     pub(super) fn hang_up(&mut self, node: usize, how: Lost) {
         let Some(cluster) = &mut self.cluster else { return };
         let calls: Vec<_> =
             cluster.calls.range((node, 0)..=(node, u64::MAX)).map(|(key, id)| (*key, *id)).collect();
-        if cluster.preferred == node {
-            cluster.preferred = (node + 1) % cluster.config.servers;
-        }
         let own = &cluster.config.nodes[cluster.me];
         let theirs = &cluster.config.nodes[node];
         let text = match how {
@@ -438,9 +470,12 @@ impl Consul {
             cluster.calls.remove(call);
         }
         self.timers.cancel(key);
-        for (_, id) in calls {
+        self.turn_from(node);
+        for (number, (_, id)) in calls.into_iter().enumerate() {
             let again = how == Lost::Closed && self.is_read(id);
-            self.call_failed(id, text.clone(), again);
+            // One of them made the connection, the others waited for it to.
+            let text = if how == Lost::Closed || number == 0 { text.as_str() } else { NOT_CONNECTED };
+            self.call_failed(id, text.to_owned(), again);
         }
     }
 

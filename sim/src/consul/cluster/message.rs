@@ -15,6 +15,13 @@ use crate::consul::{ConsulConfig, gossip, raft};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Message(pub(super) Body);
 
+impl Message {
+    /// Whether whoever sent it sends it again until it is answered, so that it may be lost.
+    pub(in crate::consul) fn is_resent(&self) -> bool {
+        matches!(self.0, Body::Raft(_))
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Body {
     /// A server's, to agree with the others.
