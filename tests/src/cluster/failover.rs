@@ -25,6 +25,8 @@ pub fn kill(cluster: &mut dyn Cluster, findings: &mut Findings, tag: &str) {
     let before = cluster.ask(follower, "GET /v1/status/leader").body;
     cluster.kill(leader);
     let killed = cluster.now();
+    // The others notice within a millisecond or so: what is sent before is lost, what is sent after refused.
+    cluster.pass(0.0005);
     let mut probes = [
         Probe::new(follower, "PUT /v1/kv/write | v"),
         Probe::new(AGENT, "PUT /v1/kv/through-agent | v"),

@@ -43,6 +43,9 @@ impl Findings {
 }
 
 /// An answer with its addresses and ids replaced.
+///
+/// A connection that was closed is an `EOF` or a `stream closed`, by whether it was in use: that is a
+/// matter of what else a process did a moment ago, and the two count as one.
 fn plain(answer: &Answer) -> String {
     let is_part = |character: char| character.is_ascii_hexdigit() || matches!(character, '.' | ':' | '-');
     let mut text = format!("{} ", answer.status);
@@ -62,7 +65,7 @@ fn plain(answer: &Answer) -> String {
         rest = &from[end..];
     }
     text.push_str(rest);
-    text.trim_end().to_owned()
+    text.trim_end().replace("stream closed", "EOF")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The model of a cluster, in time of its own.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -22,10 +22,7 @@ pub struct Model {
     now: Duration,
     sent: u64,
     waiting: BTreeMap<(usize, Ticket), (u64, f64)>,
-    /// What was sent to a node that is paused.
-    kept: VecDeque<(usize, Token, f64, Request<Bytes>)>,
     answered: BTreeMap<u64, Answer>,
-    paused: Option<usize>,
     leaving: Option<usize>,
 }
 
@@ -43,26 +40,12 @@ impl Model {
             now: Duration::ZERO,
             sent: 0,
             waiting: BTreeMap::new(),
-            kept: VecDeque::new(),
             answered: BTreeMap::new(),
-            paused: None,
             leaving: None,
         };
         model.pass(5.0);
         model.settle();
         model
-    }
-
-    fn submit(&mut self, node: usize, token: Token, sent: f64, request: &Request<Bytes>) {
-        match self.mesh.request(self.now, node, CLIENT, request) {
-            Some(Reply::Now(response)) => self.note(token.0, sent, &response),
-            Some(Reply::Pending(ticket)) => {
-                self.waiting.insert((node, ticket), (token.0, sent));
-            }
-            Some(Reply::Blocked(_)) => panic!("clusters answer by ticket"),
-            None => self.refuse(token.0, sent),
-        }
-        self.collect();
     }
 
     fn note(&mut self, token: u64, sent: f64, response: &Response<Bytes>) {
@@ -118,11 +101,16 @@ impl Cluster for Model {
         let request = request.body(Bytes::copy_from_slice(body.as_bytes())).expect("a request");
         self.sent += 1;
         let token = Token(self.sent);
-        if self.paused == Some(node) {
-            self.kept.push_back((node, token, self.now(), request));
-        } else {
-            self.submit(node, token, self.now(), &request);
+        let sent = self.now();
+        match self.mesh.request(self.now, node, CLIENT, &request) {
+            Some(Reply::Now(response)) => self.note(token.0, sent, &response),
+            Some(Reply::Pending(ticket)) => {
+                self.waiting.insert((node, ticket), (token.0, sent));
+            }
+            Some(Reply::Blocked(_)) => panic!("clusters answer by ticket"),
+            None => self.refuse(token.0, sent),
         }
+        self.collect();
         token
     }
 
@@ -157,15 +145,11 @@ impl Cluster for Model {
 
     fn pause(&mut self, node: usize) {
         self.mesh.pause(self.now, node);
-        self.paused = Some(node);
     }
 
     fn resume(&mut self, node: usize) {
-        self.paused = None;
         self.mesh.resume(self.now, node);
-        for (node, token, sent, request) in std::mem::take(&mut self.kept) {
-            self.submit(node, token, sent, &request);
-        }
+        self.collect();
     }
 
     fn isolate(&mut self, node: usize) {
