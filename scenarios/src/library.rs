@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use ironbird_sim::consul::chaos::ChaosPlan;
+
 use crate::format::{self, MAX_FILE_BYTES, Rejected, Scenario};
 
 macro_rules! built_in {
@@ -71,6 +73,21 @@ pub fn built_in(name: &str) -> Option<Result<Sourced, LoadError>> {
 /// # Errors
 /// When it cannot be read, or is no sound scenario.
 pub fn from_file(path: &Path) -> Result<Sourced, LoadError> {
+    let (file, text) = text_of(path)?;
+    Ok(Sourced { scenario: format::parse(&file, &text)?, selector: file.clone(), file })
+}
+
+/// The chaos plan in the file at `path`.
+///
+/// # Errors
+/// When it cannot be read, or is no sound plan.
+pub fn chaos_from_file(path: &Path) -> Result<ChaosPlan, LoadError> {
+    let (file, text) = text_of(path)?;
+    Ok(format::parse_chaos(&file, &text)?)
+}
+
+/// What the user calls the file at `path`, and its text.
+fn text_of(path: &Path) -> Result<(String, String), LoadError> {
     let file = path.display().to_string();
     let unreadable = |source| LoadError::Unreadable { path: file.clone(), source };
     let mut bytes = Vec::new();
@@ -82,7 +99,7 @@ pub fn from_file(path: &Path) -> Result<Sourced, LoadError> {
         let at = error.utf8_error().valid_up_to();
         Rejected::whole(&file, format!("the file is not UTF-8: byte {at} begins no character"))
     })?;
-    Ok(Sourced { scenario: format::parse(&file, &text)?, selector: file.clone(), file })
+    Ok((file, text))
 }
 
 /// The scenario files in the folder at `path` and below, sorted: everything that ends in `.toml`, except

@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -18,7 +19,8 @@ Examples:
   ironbird run leader-kill --seeds 1000           one scenario, seeds 0 to 999
   ironbird run leader-kill/hardened --fail-fast   one variant, until a run fails
   ironbird run my-scenarios/ --junit results.xml  every file in a folder, for CI
-  ironbird replay leader-kill/hardened --seed 17  one run, as a story";
+  ironbird replay leader-kill/hardened --seed 17  one run, as a story
+  ironbird consul --http 127.0.0.1:0              a Consul for tests of other programs";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -37,6 +39,22 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   ironbird check
   ironbird check my-scenarios/ drafts/storm.toml";
+
+const CONSUL_EXAMPLES: &str = "\
+Examples:
+  ironbird consul
+  ironbird consul --http 127.0.0.1:0 -v
+  ironbird consul --chaos flaky.toml
+  ironbird consul --tls-cert server.pem --tls-key server.key --tls-client-ca ca.pem
+
+A chaos plan is a list of faults; `at` counts from the start and may be a range:
+  [[fault]]
+  at = \"10s..20s\"
+  for = \"30s\"           # or \"ever\"
+  kind = \"stale\"        # the catalog of this much earlier
+  delay = \"5s\"
+Kinds: stale (delay), slow (latency, may be a range), leaderless, errors (status, share), refuse, hang,
+index-reset (no `for`)";
 
 const WHICH: &str = "\
 A scenario (`leader-kill`), one variant of it (`leader-kill/hardened`), a file, a file and a variant \
@@ -75,6 +93,19 @@ pub(super) enum Command {
     /// Run one seed again and tell it as a story
     #[command(after_help = format!("{REPLAY_EXAMPLES}\n\n{}", exit_code::HELP))]
     Replay(ReplayArgs),
+    /// Serve the fake Consul on real TCP in real time, for tests of other programs
+    #[command(after_help = CONSUL_EXAMPLES)]
+    Consul(ConsulArgs),
+}
+
+impl Command {
+    /// What to log when nobody says.
+    pub(super) fn log_level(&self) -> Option<&'static str> {
+        match self {
+            Self::Consul(args) if args.verbose => Some("warn,ironbird=debug"),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -122,6 +153,37 @@ pub(super) struct ReplayArgs {
     /// Write the record as JSON Lines; `-` for standard output, in place of the story
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ConsulArgs {
+    /// Where to listen; port 0 picks a free one, which is printed
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8500")]
+    pub(super) http: SocketAddr,
+    /// The name of its node
+    #[arg(long, value_name = "NAME", default_value = "ironbird")]
+    pub(super) node: String,
+    /// Its datacenter
+    #[arg(long, value_name = "NAME", default_value = "dc1")]
+    pub(super) datacenter: String,
+    /// What ids, jitter and chaos are drawn from
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) seed: u64,
+    /// What goes wrong when: a file of TOML
+    #[arg(long, value_name = "FILE")]
+    pub(super) chaos: Option<PathBuf>,
+    /// Speak HTTPS with this certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// The certificate's key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
+    /// Let in only clients with a certificate signed by one of these, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_client_ca: Option<PathBuf>,
+    /// Log every request on standard error, without tokens
+    #[arg(long, short)]
+    pub(super) verbose: bool,
 }
 
 pub(super) fn parse(

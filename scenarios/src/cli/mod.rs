@@ -16,6 +16,7 @@ use crate::select::{SelectError, Selection, select};
 mod args;
 mod check;
 mod console;
+mod consul;
 mod list;
 mod progress;
 mod replay;
@@ -50,12 +51,14 @@ pub fn execute(
         Err(error) => return args::refuse(&error, console),
     };
     console.choose(args.color);
-    args::log_to_stderr(args.log_level.as_deref(), console.color_err);
+    let level = args.log_level.as_deref().or(args.command.log_level());
+    args::log_to_stderr(level, console.color_err);
     let done = match &args.command {
         Command::List(which) => list::list(which, console),
         Command::Check(which) => check::check(which, console),
         Command::Run(args) => run::run(args, run, console),
         Command::Replay(args) => replay::replay(args, run, console),
+        Command::Consul(args) => consul::consul(args, console),
     };
     match done {
         Ok(exit) | Err(Stop::Said(exit)) => exit,

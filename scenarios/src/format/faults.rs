@@ -16,7 +16,7 @@ const FIELDS: [&str; 7] = ["at", "kind", "target", "for", "peer", "delay", "rate
 
 /// A duration as faults write it.
 #[derive(Deserialize)]
-struct Length(
+pub(super) struct Length(
     #[serde(with = "ironbird_agent::duration")]
     #[expect(dead_code, reason = "read only to see whether it can be")]
     std::time::Duration,
@@ -24,24 +24,32 @@ struct Length(
 
 /// Complains about what is wrong with the list `fault`.
 pub(super) fn check(faults: &Spanned<DeValue<'_>>, complaints: &mut Complaints<'_>) {
+    for fault in list(faults, complaints).unwrap_or_default() {
+        match fault.get_ref() {
+            DeValue::Table(table) => check_one(fault, table, complaints),
+            _ => complaints.add(fault.span(), "a fault is a table", None),
+        }
+    }
+}
+
+/// The elements of a list of faults, or a complaint that it is none.
+pub(super) fn list<'v, 'i>(
+    faults: &'v Spanned<DeValue<'i>>,
+    complaints: &mut Complaints<'_>,
+) -> Option<&'v [Spanned<DeValue<'i>>]> {
     let Some(list) = faults.get_ref().as_array() else {
         complaints.add(
             faults.span(),
             "faults are a list of tables",
             Some("write each as `[[fault]]`".to_owned()),
         );
-        return;
+        return None;
     };
     if list.len() > MAX_FAULTS {
         complaints.add(faults.span(), format!("{} faults are more than {MAX_FAULTS}", list.len()), None);
-        return;
+        return None;
     }
-    for fault in list.iter() {
-        match fault.get_ref() {
-            DeValue::Table(table) => check_one(fault, table, complaints),
-            _ => complaints.add(fault.span(), "a fault is a table", None),
-        }
-    }
+    Some(list)
 }
 
 fn check_one(fault: &Spanned<DeValue<'_>>, table: &DeTable<'_>, complaints: &mut Complaints<'_>) {
@@ -65,25 +73,39 @@ fn check_one(fault: &Spanned<DeValue<'_>>, table: &DeTable<'_>, complaints: &mut
     }
     // What is left are fields that do not go together.
     if let Err(error) = Fault::deserialize(ValueDeserializer::from(fault.clone())) {
-        let kind = table.get("kind").map(Spanned::span);
-        let named = error.message().split('`').skip(1).step_by(2);
-        let span = named
-            .filter_map(|word| table.get_key_value(word))
-            .map(|(key, _)| key.span())
-            .next()
-            .or(kind)
-            .unwrap_or_else(|| fault.span());
-        complaints.add(span, error.message().trim_end(), None);
+        unfit(fault, table, &error, complaints);
     }
 }
 
-fn reads_as<T: DeserializeOwned>(value: &Spanned<DeValue<'_>>, complaints: &mut Complaints<'_>) -> bool {
+/// Complains that the fields of a fault, each of them sound, do not go together: at the field that the
+/// error names, or at the kind.
+pub(super) fn unfit(
+    fault: &Spanned<DeValue<'_>>,
+    table: &DeTable<'_>,
+    error: &toml::de::Error,
+    complaints: &mut Complaints<'_>,
+) {
+    let kind = table.get("kind").map(Spanned::span);
+    let named = error.message().split('`').skip(1).step_by(2);
+    let span = named
+        .filter_map(|word| table.get_key_value(word))
+        .map(|(key, _)| key.span())
+        .next()
+        .or(kind)
+        .unwrap_or_else(|| fault.span());
+    complaints.add(span, error.message().trim_end(), None);
+}
+
+pub(super) fn reads_as<T: DeserializeOwned>(
+    value: &Spanned<DeValue<'_>>,
+    complaints: &mut Complaints<'_>,
+) -> bool {
     T::deserialize(ValueDeserializer::from(value.clone()))
         .map_err(|error| complaints.toml(&error, value.span()))
         .is_ok()
 }
 
-fn one_of<const N: usize>(
+pub(super) fn one_of<const N: usize>(
     value: &Spanned<DeValue<'_>>,
     what: &str,
     names: [&str; N],

@@ -16,6 +16,7 @@
 use ironbird_sim::properties::Property;
 use ironbird_sim::spec::Spec;
 
+mod chaos;
 mod complaints;
 mod expectation;
 mod faults;
@@ -25,6 +26,7 @@ mod parse;
 mod rejected;
 mod suggest;
 
+pub use chaos::parse_chaos;
 pub use expectation::{Expectation, Symptom};
 pub use limits::{MAX_FAULTS, MAX_FILE_BYTES, MAX_SEEDS, MAX_VARIANTS};
 pub use parse::parse;

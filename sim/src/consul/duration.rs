@@ -53,6 +53,35 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
     Ok(if negative { -nanos } else { nanos })
 }
 
+/// Writes nanoseconds as `1h30m0s`, `1.5s`, `5ns`.
+pub(super) fn text(nanos: i64) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    let total = nanos.unsigned_abs();
+    let fraction = |number: u64, unit: u64| match number % unit {
+        0 => (number / unit).to_string(),
+        rest => {
+            let width = unit.ilog10() as usize;
+            let digits = format!("{}.{rest:0width$}", number / unit);
+            digits.trim_end_matches('0').to_owned()
+        }
+    };
+    match total {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{sign}{total}ns"),
+        1_000..1_000_000 => format!("{sign}{}\u{b5}s", fraction(total, 1_000)),
+        1_000_000..1_000_000_000 => format!("{sign}{}ms", fraction(total, 1_000_000)),
+        _ => {
+            let minutes = total / 60_000_000_000;
+            let seconds = fraction(total % 60_000_000_000, 1_000_000_000);
+            match minutes {
+                0 => format!("{sign}{seconds}s"),
+                1..60 => format!("{sign}{minutes}m{seconds}s"),
+                _ => format!("{sign}{}h{}m{seconds}s", minutes / 60, minutes % 60),
+            }
+        }
+    }
+}
+
 /// Nanoseconds as a duration; what is negative is none at all.
 pub(super) fn positive(nanos: i64) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
@@ -65,7 +94,7 @@ pub(super) fn micros(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, text};
 
     #[test]
     fn reads_what_go_reads() {
@@ -83,6 +112,22 @@ mod tests {
             ("1d", Err("time: unknown unit \"d\" in duration \"1d\"")),
         ] {
             assert_eq!(parse(text), expected.map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn writes_what_go_writes() {
+        for (nanos, expected) in [
+            (0, "0s"),
+            (5, "5ns"),
+            (1_500, "1.5\u{b5}s"),
+            (200_000_000, "200ms"),
+            (1_050_000_000, "1.05s"),
+            (60_000_000_000, "1m0s"),
+            (5_400_000_000_000, "1h30m0s"),
+            (-90_500_000_000, "-1m30.5s"),
+        ] {
+            assert_eq!(text(nanos), expected);
         }
     }
 }

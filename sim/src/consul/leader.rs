@@ -11,7 +11,7 @@ use http::Response;
 use super::Consul;
 use super::api::{Failure, Form};
 use super::state::session::{New, Request, Session};
-use super::state::{Applied, Command, Effect};
+use super::state::{Applied, Command, Effect, rules};
 use super::timers::{Due, Key};
 use crate::record::ConsulEvent;
 
@@ -61,10 +61,22 @@ impl Consul {
                 }
                 Ok(Command::Lock(write, session))
             }
-            Proposal::Command(Command::Txn(operations)) => match self.state.precheck(&operations) {
+            Proposal::Command(Command::Txn(mut operations)) => match self.state.precheck(&mut operations) {
                 Ok(()) => Ok(Command::Txn(operations)),
                 Err(refusals) => Err(Applied::Txn(Err(refusals))),
             },
+            Proposal::Command(Command::Register(mut registration)) => {
+                rules::settle(&mut registration).map_err(Applied::Failed)?;
+                Ok(Command::Register(registration))
+            }
+            Proposal::Command(Command::Deregister(deregistration)) if deregistration.node.is_empty() => {
+                Err(Applied::Failed("Must provide node".to_owned()))
+            }
+            Proposal::Command(Command::Coordinates(coordinates)) => {
+                let valid = coordinates.iter().try_for_each(|coordinate| coordinate.point.validate());
+                valid.map_err(|why| Applied::Failed(why.to_owned()))?;
+                Ok(Command::Coordinates(coordinates))
+            }
             Proposal::Command(command) => Ok(command),
         }
     }

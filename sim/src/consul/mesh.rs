@@ -21,6 +21,9 @@ use crate::record::ConsulEvent;
 /// What a connection over a cut link keeps at most.
 const KEPT_MAX: usize = 4096;
 
+/// How long it takes to find that there is no way to a machine.
+const NO_ROUTE: Duration = Duration::from_secs(3);
+
 /// A cluster and its network.
 #[derive(Debug)]
 pub struct Mesh {
@@ -43,6 +46,8 @@ pub struct Mesh {
 struct Node {
     consul: Option<Consul>,
     disk: Disk,
+    /// When it next has something to do.
+    deadline: Option<Duration>,
     paused: bool,
     /// What arrived while it was paused.
     inbox: VecDeque<(usize, Arrival)>,
@@ -78,6 +83,7 @@ impl Mesh {
         let nodes = std::iter::repeat_with(|| Node {
             consul: None,
             disk: Disk::default(),
+            deadline: None,
             paused: false,
             inbox: VecDeque::new(),
             asked: Vec::new(),
@@ -175,7 +181,11 @@ impl Mesh {
         slot.paused = false;
         let inbox = std::mem::take(&mut slot.inbox);
         let mut asked = std::mem::take(&mut slot.asked);
-        let late = asked.split_off(usize::try_from(self.stream.next_u64()).unwrap_or(0) % (asked.len() + 1));
+        let early = match self.stream.next_u64() % 2 {
+            0 => 0,
+            _ => usize::try_from(self.stream.next_u64()).unwrap_or(0) % (asked.len() + 1),
+        };
+        let late = asked.split_off(early);
         self.look_at(node, asked);
         self.wake(node);
         self.look_at(node, late);
@@ -250,6 +260,13 @@ impl Mesh {
         Some(result)
     }
 
+    /// Nobody waits for this answer of a node any more.
+    pub fn forget(&mut self, node: usize, ticket: Ticket) {
+        if let Some(consul) = self.nodes.get_mut(node).and_then(|slot| slot.consul.as_mut()) {
+            consul.forget(ticket);
+        }
+    }
+
     /// Takes the answers that are ready, each with the node that gives it.
     pub fn answers(&mut self) -> Vec<(usize, Ticket, Response<Bytes>)> {
         let nodes = self.nodes.iter_mut().enumerate();
@@ -279,12 +296,11 @@ impl Mesh {
     /// When [`Self::advance`] next has something to do.
     pub fn next_deadline(&self) -> Option<Duration> {
         let traffic = self.traffic.first_key_value().map(|((at, _), _)| *at);
-        traffic.into_iter().chain(self.running().filter_map(|(_, consul)| consul.next_deadline())).min()
+        traffic.into_iter().chain(self.running().filter_map(|(_, slot)| slot.deadline)).min()
     }
 
-    fn running(&self) -> impl Iterator<Item = (usize, &Consul)> {
-        let nodes = self.nodes.iter().enumerate().filter(|(_, slot)| !slot.paused);
-        nodes.filter_map(|(node, slot)| Some((node, slot.consul.as_ref()?)))
+    fn running(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate().filter(|(_, slot)| !slot.paused && slot.consul.is_some())
     }
 
     /// Lets everything happen that is due by `now`, in order.
@@ -298,7 +314,7 @@ impl Mesh {
             }
             let due: Vec<usize> = self
                 .running()
-                .filter(|(_, consul)| consul.next_deadline().is_some_and(|deadline| deadline <= at))
+                .filter(|(_, slot)| slot.deadline.is_some_and(|deadline| deadline <= at))
                 .map(|(node, _)| node)
                 .collect();
             for node in due {
@@ -335,7 +351,9 @@ impl Mesh {
 
     /// Takes what a node has to send.
     fn collect(&mut self, from: usize) {
-        let Some(consul) = &mut self.nodes[from].consul else { return };
+        let slot = &mut self.nodes[from];
+        let Some(consul) = &mut slot.consul else { return };
+        slot.deadline = consul.next_deadline();
         for Outgoing { to, message, way } in consul.outgoing() {
             if self.nodes.get(to).is_none_or(|slot| slot.consul.is_none()) {
                 // Whoever asks a machine where nothing listens is told so.
@@ -356,7 +374,12 @@ impl Mesh {
         let new = || Kept { messages: VecDeque::new(), until };
         let kept = self.kept.entry((from, to)).or_insert_with(new);
         if kept.until <= self.now {
-            *kept = new();
+            // There is no connection any more, and none can be made.
+            let at = self.now + NO_ROUTE;
+            self.sent += 1;
+            self.traffic
+                .insert((at, self.sent), Parcel { from: to, to: from, arrival: Arrival::Lost(Lost::Silent) });
+            return;
         }
         if kept.messages.len() < KEPT_MAX {
             kept.messages.push_back(message);

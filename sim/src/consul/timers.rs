@@ -16,6 +16,10 @@ pub(super) enum Due {
     CheckTtl(String),
     /// A check's output, held back while its status stayed the same, goes to the catalog.
     CheckOutput(String),
+    /// A check is to be carried out.
+    CheckProbe(String),
+    /// A check that mirrors a service looks at it again.
+    CheckAlias(String),
     /// The agent looks whether a service was critical for too long.
     CriticalReap(String),
     /// The tombstones of deletes up to this index are forgotten.

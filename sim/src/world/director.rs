@@ -267,7 +267,7 @@ impl Director {
     fn set_lag(&self, now: Duration, host: HostIndex, delay: Option<Duration>) {
         let Cluster { shared, observer, machines, .. } = &self.cluster;
         let reader = machines[host].address();
-        shared.update(now, &**observer, |consul| consul.set_catalog_lag(now, reader, delay));
+        shared.update(now, 0, &**observer, |consul| consul.set_catalog_lag(now, reader, delay));
     }
 
     /// The machines a target means at this moment.

@@ -40,7 +40,7 @@ impl Namespaces {
         let network = Self { prefix: format!("{PREFIX}-{}-{number}", std::process::id()) };
         let switch = network.switch();
         ip(&["netns", "add", &switch])?;
-        ip(&["-n", &switch, "link", "add", "bridge", "type", "bridge"])?;
+        ip(&["-n", &switch, "link", "add", "bridge", "type", "bridge", "forward_delay", "0"])?;
         ip(&["-n", &switch, "link", "set", "bridge", "up"])?;
         for node in 0..NODES {
             let (own, port) = (network.of(node), port(node));

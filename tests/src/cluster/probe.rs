@@ -5,7 +5,7 @@ use super::{Answer, Cluster, Token};
 /// How long a client rests between an answer and its next request, in seconds.
 const REST: f64 = 0.05;
 /// How closely clients are looked after, in seconds.
-const STEP: f64 = 0.01;
+const STEP: f64 = 0.02;
 
 /// One such client, and what it was told.
 #[derive(Debug)]

@@ -1,22 +1,18 @@
-//! `/v1/agent/`: the agent's own view, reports on its checks, and deregistration.
+//! `/v1/agent/services`, `checks` and `service/<id>`: the agent's own view.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{Response, StatusCode};
 use serde::Serialize;
-use serde_json::json;
 
 use super::params::Form;
 use super::reply::{self, Failure};
-use super::{Call, Outcome, decode};
+use super::{Call, Outcome};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
-use crate::consul::state::catalog::{CRITICAL, Check, PASSING, Service, ServiceAddress, WARNING, Weights};
-
-const VERSION: &str = "1.8.7";
+use crate::consul::state::catalog::{Check, Service, ServiceAddress, Weights};
 
 /// A service of the agent, which can be waited for by the hash of its content.
 #[derive(Debug)]
@@ -27,7 +23,7 @@ pub(in crate::consul) struct ServiceRead {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Shown<'a> {
+pub(super) struct Shown<'a> {
     #[serde(rename = "ID")]
     id: &'a str,
     service: &'a str,
@@ -44,7 +40,7 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(service: &'a Service) -> Self {
+    pub(super) fn new(service: &'a Service) -> Self {
         let meta = service.meta.iter().flatten();
         Self {
             id: &service.id,
@@ -61,106 +57,24 @@ impl<'a> Shown<'a> {
     }
 }
 
-pub(super) fn itself(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let config = &consul.config;
-    Ok(call.json(&json!({
-        "Config": {
-            "Datacenter": config.datacenter,
-            "NodeName": config.node,
-            "NodeID": consul.node_id,
-            "Revision": "",
-            "Server": true,
-            "Version": VERSION,
-        },
-        "DebugConfig": {
-            "Bootstrap": true,
-            "Datacenter": config.datacenter,
-            "DevMode": false,
-            "NodeID": consul.node_id,
-            "NodeName": config.node,
-            "ServerMode": true,
-            "Version": VERSION,
-        },
-        "Coord": { "Vec": [0, 0, 0, 0, 0, 0, 0, 0], "Error": 1.5, "Adjustment": 0, "Height": 0.00001 },
-        "Member": member(consul),
-        "Stats": {
-            "agent": {
-                "checks": consul.agent.checks().count().to_string(),
-                "services": consul.agent.services().len().to_string(),
-            },
-            "consul": {
-                "acl": "disabled",
-                "bootstrap": "true",
-                "known_datacenters": "1",
-                "leader": "true",
-                "leader_addr": consul.leader_address().map(|address| address.to_string()).unwrap_or_default(),
-                "server": "true",
-            },
-            "raft": { "last_log_index": consul.state.index.to_string(), "num_peers": "0", "state": "Leader" },
-        },
-        "Meta": { "consul-network-segment": "" },
-    })))
-}
-
-pub(super) fn members(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    Ok(call.json(&[member(consul)]))
-}
-
-/// The server, as gossip knows it.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Member<'a> {
-    name: &'a str,
-    addr: IpAddr,
-    port: u16,
-    tags: serde_json::Value,
-    status: u8,
-    protocol_min: u8,
-    protocol_max: u8,
-    protocol_cur: u8,
-    delegate_min: u8,
-    delegate_max: u8,
-    delegate_cur: u8,
-}
-
-fn member(consul: &Consul) -> Member<'_> {
-    let config = &consul.config;
-    Member {
-        name: &config.node,
-        addr: config.address,
-        port: config.serf_port,
-        tags: json!({
-            "acls": "0",
-            "bootstrap": "1",
-            "build": format!("{VERSION}:"),
-            "dc": config.datacenter,
-            "ft_fs": "1",
-            "id": consul.node_id,
-            "port": config.server_port.to_string(),
-            "raft_vsn": "3",
-            "role": "consul",
-            "segment": "",
-            "vsn": "2",
-            "vsn_max": "3",
-            "vsn_min": "2",
-        }),
-        status: 1,
-        protocol_min: 1,
-        protocol_max: 5,
-        protocol_cur: 2,
-        delegate_min: 2,
-        delegate_max: 5,
-        delegate_cur: 4,
+/// # Errors
+/// When the client asks for a selection, which nothing here can make yet.
+fn unfiltered(call: &Call<'_>) -> Result<(), Failure> {
+    match call.params.get("filter") {
+        None | Some("") => Ok(()),
+        Some(_) => Err(Failure::internal("filter expressions are not simulated here")),
     }
 }
 
 pub(super) fn services(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    unfiltered(call)?;
     let services: BTreeMap<_, _> =
-        consul.agent.services().iter().map(|(id, service)| (id, Shown::new(service))).collect();
+        consul.agent.services().map(|service| (&service.id, Shown::new(service))).collect();
     Ok(call.json(&services))
 }
 
 pub(super) fn checks(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    unfiltered(call)?;
     let checks: BTreeMap<_, &Check> = consul.agent.checks().map(|check| (&check.id, check)).collect();
     Ok(call.json(&checks))
 }
@@ -173,62 +87,6 @@ pub(super) fn service(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failur
     })))
 }
 
-pub(super) fn service_deregister(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    if call.rest.is_empty() {
-        return Err(Failure::internal("ServiceID missing"));
-    }
-    consul.agent_remove_service(call.rest);
-    Ok(call.done())
-}
-
-pub(super) fn check_deregister(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    if call.rest.is_empty() {
-        return Err(Failure::internal("CheckID missing"));
-    }
-    consul.agent_remove_check(call.rest);
-    Ok(call.done())
-}
-
-pub(super) fn check_pass(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    report(consul, call, PASSING)
-}
-
-pub(super) fn check_warn(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    report(consul, call, WARNING)
-}
-
-pub(super) fn check_fail(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    report(consul, call, CRITICAL)
-}
-
-fn report(consul: &mut Consul, call: &Call<'_>, status: &str) -> Result<Outcome, Failure> {
-    let note = call.params.get("note").unwrap_or_default();
-    consul.agent_update_check(call.rest, status, note).map_err(Failure::internal)?;
-    Ok(call.done())
-}
-
-pub(super) fn check_update(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let (status, output) =
-        update(call.body).map_err(|why| Failure::bad(format!("Request decode failed: {why}")))?;
-    if ![PASSING, WARNING, CRITICAL].contains(&status.as_str()) {
-        return Err(Failure::bad(format!("Invalid check status: '{status}'")));
-    }
-    consul.agent_update_check(call.rest, &status, &output).map_err(Failure::internal)?;
-    Ok(call.done())
-}
-
-fn update(body: &[u8]) -> decode::Result<(String, String)> {
-    let (mut status, mut output) = (String::new(), String::new());
-    for (field, name, value) in decode::fields(&decode::parse(body)?, "agent.checkUpdate")? {
-        match field.as_str() {
-            "status" => status = decode::text(value, "checkUpdate.Status")?,
-            "output" => output = decode::text(value, "checkUpdate.Output")?,
-            _ => return decode::unknown(name),
-        }
-    }
-    Ok((status, output))
-}
-
 impl ServiceRead {
     /// The content this read waits for to change.
     pub(super) fn hash(&self) -> Option<&str> {
@@ -236,11 +94,11 @@ impl ServiceRead {
     }
 
     pub(super) fn seen(&self, consul: &Consul) -> Seen {
-        Seen { index: 0, written: 0, hash: consul.agent.services().get(&self.id).map(content_hash) }
+        Seen { index: 0, written: 0, hash: consul.agent.service(&self.id).map(content_hash) }
     }
 
     pub(super) fn answer(&self, consul: &Consul, form: &Form) -> Response<Bytes> {
-        let Some(service) = consul.agent.services().get(&self.id) else {
+        let Some(service) = consul.agent.service(&self.id) else {
             let text = format!("unknown service ID: {}", self.id);
             return Failure::new(StatusCode::NOT_FOUND, text).into_response();
         };

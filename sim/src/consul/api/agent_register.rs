@@ -1,37 +1,21 @@
 //! `/v1/agent/service/register` and `/v1/agent/check/register`.
 //!
-//! Only checks whose status their owner reports are taken: nothing here runs checks, and one that is
-//! never run would look like a service that is never healthy.
+//! What a check is, is read in [`agent_check_definition`](super::agent_check_definition). A service that
+//! is part of a mesh is refused, and not pretended to be.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::agent_check_definition::{Definition, Flavour, check_definition, empty};
 use super::reply::Failure;
 use super::{Call, Outcome, decode};
 use crate::consul::Consul;
-use crate::consul::agent::CheckRequest;
-use crate::consul::duration::positive;
 use crate::consul::state::catalog::{CRITICAL, PASSING, Service, ServiceAddress, WARNING, Weights};
 
 const SERVICE_TYPE: &str = "struct { EnableTagOverrideSnake bool \"json:\\\"enable_tag_override\\\"\"; \
                             TaggedAddressesSnake map[string]structs.ServiceAddress \
                             \"json:\\\"tagged_addresses\\\"\"; *structs.Alias }";
-const NOT_SIMULATED: &str = "only checks with a TTL are simulated";
-
-/// A check as a request defines it, before anything is made of it.
-#[derive(Debug, Default)]
-struct Definition {
-    request: CheckRequest,
-    /// Whether the request says anything at all.
-    given: bool,
-    ttl_nanos: i64,
-    interval_nanos: i64,
-    script: bool,
-    /// Whether it is of a kind that is run every so often.
-    run: bool,
-    alias: bool,
-}
 
 #[derive(Debug)]
 struct ServiceDefinition {
@@ -94,7 +78,7 @@ pub(super) fn service(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, F
             request
         })
         .collect();
-    let replace = call.params.has("replace-existing-checks");
+    let replace = matches!(call.params.get("replace-existing-checks"), Some("" | "true"));
     consul.agent_put_service(service, checks, replace);
     Ok(call.done())
 }
@@ -115,114 +99,11 @@ pub(super) fn check(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fai
     if request.id.is_empty() {
         request.id.clone_from(&request.name);
     }
-    if !request.service_id.is_empty() && !consul.agent.services().contains_key(&request.service_id) {
+    if !request.service_id.is_empty() && consul.agent.service(&request.service_id).is_none() {
         return Err(Failure::internal(format!("ServiceID {:?} does not exist", request.service_id)));
     }
     consul.agent_put_check(request);
     Ok(call.done())
-}
-
-impl Definition {
-    fn validate(&self) -> Result<(), &'static str> {
-        if self.interval_nanos > 0 && self.ttl_nanos > 0 {
-            return Err("Interval and TTL cannot both be specified");
-        }
-        let run = self.run || self.script;
-        if run && self.interval_nanos <= 0 {
-            return Err("Interval must be > 0 for Script, HTTP, or TCP checks");
-        }
-        if !run && !self.alias && self.ttl_nanos <= 0 {
-            return Err("TTL must be > 0 for TTL checks");
-        }
-        Ok(())
-    }
-
-    fn refuse(&self) -> Result<(), Failure> {
-        if self.script {
-            return Err(Failure::internal(
-                "Scripts are disabled on this agent from remote calls; \
-                 to enable, configure 'enable_script_checks' to true",
-            ));
-        }
-        if self.run || self.alias {
-            return Err(Failure::internal(NOT_SIMULATED));
-        }
-        Ok(())
-    }
-
-    fn into_request(self) -> CheckRequest {
-        CheckRequest { ttl: positive(self.ttl_nanos), ..self.request }
-    }
-}
-
-/// Where a check is defined: by itself, or as part of a service.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Flavour {
-    Alone,
-    OfService,
-}
-
-fn check_definition(value: &Value, flavour: Flavour) -> decode::Result<Definition> {
-    let mut check = Definition::default();
-    let alone = flavour == Flavour::Alone;
-    for (field, name, value) in decode::fields(value, "structs.CheckDefinition")? {
-        let request = &mut check.request;
-        match field.as_str() {
-            "id" if alone => request.id = decode::text(value, ".ID")?,
-            "checkid" if !alone => request.id = decode::text(value, ".CheckID")?,
-            "name" => request.name = decode::text(value, ".Name")?,
-            "status" => request.status = decode::text(value, ".Status")?,
-            "notes" => request.notes = decode::text(value, ".Notes")?,
-            "serviceid" | "service_id" if alone => request.service_id = decode::text(value, ".ServiceID")?,
-            "ttl" => check.ttl_nanos = decode::nanos(value)?,
-            "interval" => check.interval_nanos = decode::nanos(value)?,
-            "timeout" => drop(decode::nanos(value)?),
-            "deregistercriticalserviceafter" | "deregister_critical_service_after" => {
-                request.deregister_after = positive(decode::nanos(value)?);
-            }
-            "outputmaxsize" | "output_max_size" => {
-                let max = decode::integer(value, ".OutputMaxSize")?;
-                request.output_max = usize::try_from(max).ok().filter(|max| *max > 0);
-            }
-            "args" | "scriptargs" | "script_args" => {
-                check.script = decode::texts(value, ".ScriptArgs")?.is_some_and(|args| !args.is_empty());
-            }
-            "http" | "tcp" | "grpc" | "dockercontainerid" | "docker_container_id" => {
-                check.run |= !decode::text(value, &format!(".{name}"))?.is_empty();
-            }
-            "aliasnode" | "alias_node" | "aliasservice" | "alias_service" => {
-                check.alias |= !decode::text(value, &format!(".{name}"))?.is_empty();
-            }
-            "header"
-            | "method"
-            | "body"
-            | "shell"
-            | "grpcusetls"
-            | "tlsskipverify"
-            | "tls_skip_verify"
-            | "proxyhttp"
-            | "proxygrpc"
-            | "successbeforepassing"
-            | "failuresbeforecritical"
-            | "token"
-            | "namespace" => {}
-            _ => return decode::unknown(name),
-        }
-        check.given |= !empty(value);
-    }
-    Ok(check)
-}
-
-/// Whether a field says nothing.
-fn empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Bool(boolean) => !boolean,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-    }
 }
 
 fn service_definition(value: &Value) -> decode::Result<ServiceDefinition> {
@@ -238,8 +119,7 @@ fn service_definition(value: &Value) -> decode::Result<ServiceDefinition> {
             port: 0,
             weights: Weights { passing: 1, warning: 1 },
             enable_tag_override: false,
-            create_index: 0,
-            modify_index: 0,
+            ..Service::default()
         },
         weights: None,
         check: Definition::default(),
@@ -255,13 +135,13 @@ fn service_definition(value: &Value) -> decode::Result<ServiceDefinition> {
             "taggedaddresses" | "tagged_addresses" => service.tagged_addresses = addresses(value)?,
             "meta" => service.meta = decode::text_map(value, ".Meta")?,
             "port" => service.port = decode::integer(value, ".Port")?,
-            "check" => definition.check = check_definition(value, Flavour::OfService)?,
+            "check" => definition.check = check_definition(value, Flavour::OfService(".Check"))?,
             "checks" => {
                 definition.checks = match value {
                     Value::Null => Vec::new(),
                     Value::Array(items) => items
                         .iter()
-                        .map(|item| check_definition(item, Flavour::OfService))
+                        .map(|item| check_definition(item, Flavour::OfService(".Checks")))
                         .collect::<decode::Result<_>>()?,
                     other => return decode::mismatch(other, ".Checks", "structs.CheckTypes"),
                 }
@@ -274,7 +154,7 @@ fn service_definition(value: &Value) -> decode::Result<ServiceDefinition> {
             "kind" | "proxy" | "connect" if !empty(value) => {
                 return Err(format!("{name} is not simulated"));
             }
-            "kind" | "proxy" | "connect" | "token" | "namespace" => {}
+            "kind" | "proxy" | "connect" | "token" => {}
             _ => return decode::unknown(name),
         }
     }

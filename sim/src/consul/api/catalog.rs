@@ -1,4 +1,4 @@
-//! `/v1/catalog/`, and how nodes and service instances are shown.
+//! `/v1/catalog/`: what there is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,52 +6,71 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::filtering::{Filtering, Records};
+use super::narrow::{self, Narrow};
 use super::params::Form;
 use super::reply::{self, Failure};
+use super::shown::{Joined, ShownNode, ShownService};
 use super::{Call, Outcome};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
-use crate::consul::state::catalog::{Catalog, Node, Service, ServiceAddress, Weights};
+use crate::consul::state::catalog::{Catalog, Node, Service};
 
 /// What of the catalog is read.
 #[derive(Debug)]
 pub(in crate::consul) enum Read {
-    /// All nodes.
-    Nodes,
-    /// All services' names and tags.
-    Services,
-    /// The instances of a service that have all these tags.
-    Service {
-        /// Its name.
-        name: String,
-        /// The tags.
-        tags: Vec<String>,
-    },
-    /// A node and what is on it.
-    Node(String),
+    /// Nodes.
+    Nodes(Narrow),
+    /// Services' names and tags, on nodes with this metadata.
+    Services(BTreeMap<String, String>),
+    /// The instances of a service.
+    Service(Instances),
+    /// A node and what is on it, by id.
+    Node(String, Filtering),
+    /// A node and what is on it, in a list.
+    NodeServices(String, Filtering),
 }
 
-pub(super) fn datacenters(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    Ok(call.json(&[&consul.config.datacenter]))
+/// Instances of a service.
+#[derive(Debug)]
+pub(in crate::consul) struct Instances {
+    pub(super) name: String,
+    /// Those through which it is reached with Connect.
+    pub(super) connect: bool,
+    /// Only those that have all these tags.
+    pub(super) tags: Option<Vec<String>>,
+    pub(super) narrow: Narrow,
 }
 
-pub(super) fn nodes(_: &mut Consul, _: &Call<'_>) -> Result<Outcome, Failure> {
-    Ok(Outcome::Read(super::Read::Catalog(Read::Nodes)))
+pub(super) fn nodes(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    let narrow = Narrow::of(consul, call, Records::Nodes)?;
+    Ok(Outcome::Read(super::Read::Catalog(Read::Nodes(narrow))))
 }
 
-pub(super) fn services(_: &mut Consul, _: &Call<'_>) -> Result<Outcome, Failure> {
-    Ok(Outcome::Read(super::Read::Catalog(Read::Services)))
+pub(super) fn services(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    Ok(Outcome::Read(super::Read::Catalog(Read::Services(narrow::node_meta(call)))))
 }
 
-pub(super) fn service(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let name = named(call, "Missing service name")?;
-    let tags = call.params.all("tag").map(str::to_owned).collect();
-    Ok(Outcome::Read(super::Read::Catalog(Read::Service { name, tags })))
+pub(super) fn service(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    let instances = Instances::of(consul, call, false, Records::ServiceNodes)?;
+    Ok(Outcome::Read(super::Read::Catalog(Read::Service(instances))))
+}
+
+pub(super) fn connect(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    let instances = Instances::of(consul, call, true, Records::ServiceNodes)?;
+    Ok(Outcome::Read(super::Read::Catalog(Read::Service(instances))))
 }
 
 pub(super) fn node(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let name = named(call, "Missing node name")?;
-    Ok(Outcome::Read(super::Read::Catalog(Read::Node(name))))
+    let filtering = Filtering::of(call, Records::NodeServices)?;
+    Ok(Outcome::Read(super::Read::Catalog(Read::Node(name, filtering))))
+}
+
+pub(super) fn node_services(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    let name = named(call, "Missing node name")?;
+    let filtering = Filtering::of(call, Records::NodeServices)?;
+    Ok(Outcome::Read(super::Read::Catalog(Read::NodeServices(name, filtering))))
 }
 
 /// What the path names.
@@ -62,207 +81,165 @@ pub(super) fn named(call: &Call<'_>, missing: &str) -> Result<String, Failure> {
     }
 }
 
-/// Whether an instance has all these tags, whatever their case.
-pub(super) fn tagged(service: &Service, tags: &[String]) -> bool {
-    tags.iter().all(|wanted| service.tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted)))
+impl Instances {
+    /// # Errors
+    /// When the path names no service, or the filter is none.
+    pub(super) fn of(
+        consul: &Consul,
+        call: &Call<'_>,
+        connect: bool,
+        records: Records,
+    ) -> Result<Self, Failure> {
+        let name = named(call, "Missing service name")?;
+        // Tags do not narrow what is reached with Connect.
+        let tags = call.params.has("tag") && !connect;
+        Ok(Self {
+            name,
+            connect,
+            tags: tags.then(|| call.params.all("tag").map(str::to_owned).collect()),
+            narrow: Narrow::of(consul, call, records)?,
+        })
+    }
+
+    /// What an index looks up, before anything is narrowed.
+    pub(super) fn all<'a>(&'a self, catalog: &'a Catalog) -> impl Iterator<Item = &'a Service> {
+        let (connect, name) = (self.connect, self.name.as_str());
+        let plain = (!connect).then(|| catalog.instances(name)).into_iter().flatten();
+        let connected = connect.then(|| catalog.connected(name)).into_iter().flatten();
+        plain.chain(connected).map(|service| &**service)
+    }
+
+    /// Those with the tags, each with its node.
+    pub(super) fn tagged<'a>(
+        &'a self,
+        catalog: &'a Catalog,
+    ) -> impl Iterator<Item = (&'a Node, &'a Service)> {
+        self.all(catalog)
+            .filter(|service| self.tags.iter().flatten().all(|tag| tagged(service, tag)))
+            .filter_map(|service| Some((&**catalog.node(&service.node)?, service)))
+    }
+
+    /// When what an index looks up was last written.
+    pub(super) fn rows_written(&self, catalog: &Catalog) -> u64 {
+        match self.connect {
+            true => catalog.connected_written(&self.name),
+            false => catalog.instances_written(&self.name),
+        }
+    }
+
+    /// What tells one read from another that a cache serves.
+    pub(super) fn key(&self) -> String {
+        format!("{self:?}")
+    }
+
+    fn seen(&self, catalog: &Catalog) -> (u64, u64) {
+        let exists = self.all(catalog).next().is_some();
+        let nodes = self.tagged(catalog).map(|(node, _)| catalog.node_written(&node.name)).max();
+        let written = self.rows_written(catalog).max(nodes.unwrap_or(0));
+        (catalog.index_of_service(&self.name, exists, false), written)
+    }
+}
+
+/// Whether an instance has a tag, whatever its case.
+fn tagged(service: &Service, wanted: &str) -> bool {
+    service.tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted))
 }
 
 impl Read {
     pub(super) fn seen(&self, catalog: &Catalog) -> Seen {
         let (index, written) = match self {
-            Self::Nodes => (catalog.nodes_index(), catalog.nodes_index()),
-            Self::Services => (catalog.services_index(), catalog.services_index()),
-            Self::Service { name, .. } => {
-                (catalog.index_of_service(name, false), catalog.instances_written(name))
+            Self::Nodes(narrow) if narrow.by_meta() => (catalog.nodes_index(), narrow.meta_written(catalog)),
+            Self::Nodes(_) => (catalog.nodes_index(), catalog.nodes_index()),
+            Self::Services(meta) if meta.is_empty() => (catalog.services_index(), catalog.services_written()),
+            Self::Services(meta) => {
+                let on = catalog.nodes().filter(|node| node.has_meta(meta));
+                let services = on.map(|node| catalog.services_on_written(&node.name)).max();
+                let written = narrow::meta_written(meta, catalog).max(services.unwrap_or(0));
+                (catalog.services_index().max(catalog.nodes_index()), written)
             }
-            Self::Node(name) => match catalog.node(name) {
-                Some(_) => (catalog.nodes_index().max(catalog.services_index()), catalog.node_written(name)),
+            Self::Service(instances) => instances.seen(catalog),
+            Self::Node(name, _) | Self::NodeServices(name, _) => match catalog.node_or_id(name) {
+                Some(node) => {
+                    let (own, on) =
+                        (catalog.node_written(&node.name), catalog.services_on_written(&node.name));
+                    (catalog.nodes_index().max(catalog.services_index()), own.max(on))
+                }
                 None => (0, catalog.node_written(name)),
             },
         };
         Seen { index, written, hash: None }
     }
 
-    pub(super) fn answer(&self, catalog: &Catalog, form: &Form) -> Response<Bytes> {
-        match self {
-            Self::Nodes => {
-                let nodes: Vec<_> = catalog.nodes().map(|node| ShownNode::new(node)).collect();
+    pub(super) fn answer(&self, catalog: &Catalog, form: &Form) -> Result<Response<Bytes>, Failure> {
+        Ok(match self {
+            Self::Nodes(narrow) => {
+                let nodes = catalog.nodes().filter(|node| narrow.admits(node));
+                let nodes = nodes.map(|node| ShownNode::new(node)).collect();
+                let nodes = narrow.arranged(catalog, nodes, ShownNode::name)?;
                 reply::json(StatusCode::OK, &nodes, form.pretty)
             }
-            Self::Services => {
+            Self::Services(meta) => {
                 let mut services: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
                 for service in catalog.services() {
-                    services
-                        .entry(&service.name)
-                        .or_default()
-                        .extend(service.tags.iter().map(String::as_str));
+                    if meta.is_empty() || catalog.node(&service.node).is_some_and(|node| node.has_meta(meta))
+                    {
+                        services
+                            .entry(&service.name)
+                            .or_default()
+                            .extend(service.tags.iter().map(String::as_str));
+                    }
                 }
                 reply::json(StatusCode::OK, &services, form.pretty)
             }
-            Self::Service { name, tags } => {
-                let instances: Vec<_> = catalog
-                    .instances(name)
-                    .filter(|service| tagged(service, tags))
-                    .filter_map(|service| Some(Joined::new(catalog.node(&service.node)?, service)))
+            Self::Service(instances) => {
+                let joined = instances
+                    .tagged(catalog)
+                    .filter(|(node, _)| instances.narrow.admits(node))
+                    .map(|(node, service)| Joined::new(node, service))
                     .collect();
-                reply::json(StatusCode::OK, &instances, form.pretty)
+                let joined = instances.narrow.arranged(catalog, joined, Joined::node)?;
+                reply::json(StatusCode::OK, &joined, form.pretty)
             }
-            Self::Node(name) => {
-                let shown = catalog.node(name).map(|node| NodeAndServices {
-                    node: ShownNode::new(node),
-                    services: catalog
-                        .services_on(name)
-                        .map(|service| (service.id.as_str(), ShownService::new(service)))
-                        .collect(),
-                });
+            Self::Node(name, filtering) => {
+                let Some(node) = catalog.node_or_id(name) else {
+                    return Ok(reply::json(StatusCode::OK, &(), form.pretty));
+                };
+                let services = filtering.filtered(shown_on(catalog, node))?;
+                let services = services.into_iter().map(|service| (service.id(), service)).collect();
+                let shown = NodeAndServices::<BTreeMap<_, _>> { node: Some(ShownNode::new(node)), services };
                 reply::json(StatusCode::OK, &shown, form.pretty)
             }
+            Self::NodeServices(name, filtering) => {
+                let node = catalog.node_or_id(name);
+                let services = match node {
+                    Some(node) => Some(filtering.filtered(shown_on(catalog, node))?),
+                    None => None,
+                };
+                // An empty list is none, unless it is a filter's doing.
+                let services = services.filter(|services| !services.is_empty());
+                let shown = NodeAndServices { node: node.map(|node| ShownNode::new(node)), services };
+                reply::json(StatusCode::OK, &shown, form.pretty)
+            }
+        })
+    }
+
+    /// What tells it from other reads that a cache serves; nothing, for one that is never served from one.
+    pub(super) fn cache_key(&self) -> Option<String> {
+        match self {
+            Self::Services(meta) => Some(format!("catalog services {meta:?}")),
+            Self::Service(instances) => Some(format!("catalog {}", instances.key())),
+            Self::Nodes(_) | Self::Node(..) | Self::NodeServices(..) => None,
         }
     }
 }
 
+fn shown_on<'a>(catalog: &'a Catalog, node: &Node) -> Vec<ShownService<'a>> {
+    catalog.services_on(&node.name).map(|service| ShownService::new(service)).collect()
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct NodeAndServices<'a> {
-    node: ShownNode<'a>,
-    services: BTreeMap<&'a str, ShownService<'a>>,
-}
-
-/// A node, as it is shown.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct ShownNode<'a> {
-    #[serde(rename = "ID")]
-    id: &'a str,
-    node: &'a str,
-    address: &'a str,
-    datacenter: &'a str,
-    tagged_addresses: &'a Option<BTreeMap<String, String>>,
-    meta: &'a Option<BTreeMap<String, String>>,
-    create_index: u64,
-    modify_index: u64,
-}
-
-impl<'a> ShownNode<'a> {
-    pub(super) fn new(node: &'a Node) -> Self {
-        Self {
-            id: &node.id,
-            node: &node.name,
-            address: &node.address,
-            datacenter: &node.datacenter,
-            tagged_addresses: &node.tagged_addresses,
-            meta: &node.meta,
-            create_index: node.create_index,
-            modify_index: node.modify_index,
-        }
-    }
-}
-
-/// What a service without sidecars has where Consul shows its proxy's settings.
-#[derive(Serialize, Default)]
-#[serde(rename_all = "PascalCase")]
-struct NoProxy {
-    mesh_gateway: Empty,
-    expose: Empty,
-}
-
-#[derive(Serialize, Default)]
-struct Empty {}
-
-/// A service instance, as health and node queries show it.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct ShownService<'a> {
-    #[serde(rename = "ID")]
-    id: &'a str,
-    service: &'a str,
-    tags: &'a [String],
-    address: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    tagged_addresses: &'a BTreeMap<String, ServiceAddress>,
-    meta: &'a Option<BTreeMap<String, String>>,
-    port: i64,
-    weights: Weights,
-    enable_tag_override: bool,
-    proxy: NoProxy,
-    connect: Empty,
-    create_index: u64,
-    modify_index: u64,
-}
-
-impl<'a> ShownService<'a> {
-    pub(super) fn new(service: &'a Service) -> Self {
-        Self {
-            id: &service.id,
-            service: &service.name,
-            tags: &service.tags,
-            address: &service.address,
-            tagged_addresses: &service.tagged_addresses,
-            meta: &service.meta,
-            port: service.port,
-            weights: service.weights,
-            enable_tag_override: service.enable_tag_override,
-            proxy: NoProxy::default(),
-            connect: Empty {},
-            create_index: service.create_index,
-            modify_index: service.modify_index,
-        }
-    }
-}
-
-/// A service instance and its node in one, as the catalog shows it.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Joined<'a> {
-    #[serde(rename = "ID")]
-    id: &'a str,
-    node: &'a str,
-    address: &'a str,
-    datacenter: &'a str,
-    tagged_addresses: &'a Option<BTreeMap<String, String>>,
-    node_meta: &'a Option<BTreeMap<String, String>>,
-    service_kind: &'static str,
-    #[serde(rename = "ServiceID")]
-    service_id: &'a str,
-    service_name: &'a str,
-    service_tags: &'a [String],
-    service_address: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    service_tagged_addresses: &'a BTreeMap<String, ServiceAddress>,
-    service_weights: Weights,
-    service_meta: BTreeMap<&'a str, &'a str>,
-    service_port: i64,
-    service_enable_tag_override: bool,
-    service_proxy: NoProxy,
-    service_connect: Empty,
-    create_index: u64,
-    modify_index: u64,
-}
-
-impl<'a> Joined<'a> {
-    fn new(node: &'a Node, service: &'a Service) -> Self {
-        let meta = service.meta.iter().flatten();
-        Self {
-            id: &node.id,
-            node: &node.name,
-            address: &node.address,
-            datacenter: &node.datacenter,
-            tagged_addresses: &node.tagged_addresses,
-            node_meta: &node.meta,
-            service_kind: "",
-            service_id: &service.id,
-            service_name: &service.name,
-            service_tags: &service.tags,
-            service_address: &service.address,
-            service_tagged_addresses: &service.tagged_addresses,
-            service_weights: service.weights,
-            service_meta: meta.map(|(key, value)| (key.as_str(), value.as_str())).collect(),
-            service_port: service.port,
-            service_enable_tag_override: service.enable_tag_override,
-            service_proxy: NoProxy::default(),
-            service_connect: Empty {},
-            create_index: service.create_index,
-            modify_index: service.modify_index,
-        }
-    }
+struct NodeAndServices<'a, T> {
+    node: Option<ShownNode<'a>>,
+    services: T,
 }

@@ -36,6 +36,49 @@ pub(super) fn fields<'a>(value: &'a Value, go_type: &str) -> Result<Vec<(String,
     }
 }
 
+/// The fields of an object that is a field itself.
+pub(super) fn fields_at<'a>(
+    value: &'a Value,
+    path: &str,
+    go_type: &str,
+) -> Result<Vec<(String, &'a str, &'a Value)>> {
+    match value {
+        Value::Object(_) | Value::Null => fields(value, go_type),
+        other => mismatch(other, path, go_type),
+    }
+}
+
+/// The entries of a map, whose names are nobody's fields.
+pub(super) fn entries_of<'a>(
+    value: &'a Value,
+    field: &str,
+    go_type: &str,
+) -> Result<impl Iterator<Item = (&'a String, &'a Value)> + use<'a>> {
+    match value {
+        Value::Null => Ok(None.into_iter().flatten()),
+        Value::Object(map) => Ok(Some(map).into_iter().flatten()),
+        other => mismatch(other, field, go_type),
+    }
+}
+
+/// The items of a list.
+pub(super) fn items_of<'a>(value: &'a Value, field: &str, go_type: &str) -> Result<&'a [Value]> {
+    match value {
+        Value::Null => Ok(&[]),
+        Value::Array(items) => Ok(items),
+        other => mismatch(other, field, go_type),
+    }
+}
+
+/// A number that may have a fraction.
+pub(super) fn float(value: &Value, field: &str) -> Result<f64> {
+    match value {
+        Value::Null => Ok(0.0),
+        Value::Number(number) => Ok(number.as_f64().unwrap_or(0.0)),
+        other => mismatch(other, field, "float64"),
+    }
+}
+
 fn entries(map: &Map<String, Value>) -> Vec<(String, &str, &Value)> {
     map.iter().map(|(name, value)| (name.to_ascii_lowercase(), name.as_str(), value)).collect()
 }
@@ -46,10 +89,15 @@ pub(super) fn unknown<T>(name: &str) -> Result<T> {
 }
 
 pub(super) fn text(value: &Value, field: &str) -> Result<String> {
+    text_as(value, field, "string")
+}
+
+/// A text that has a type of its own.
+pub(super) fn text_as(value: &Value, field: &str, go_type: &str) -> Result<String> {
     match value {
         Value::Null => Ok(String::new()),
         Value::String(text) => Ok(text.clone()),
-        other => mismatch(other, field, "string"),
+        other => mismatch(other, field, go_type),
     }
 }
 
@@ -109,6 +157,17 @@ pub(super) fn text_map(value: &Value, field: &str) -> Result<Option<BTreeMap<Str
             .collect::<Result<_>>()
             .map(Some),
         other => mismatch(other, field, "map[string]string"),
+    }
+}
+
+/// Lists of texts by name.
+pub(super) fn text_lists(value: &Value, field: &str) -> Result<BTreeMap<String, Vec<String>>> {
+    match value {
+        Value::Null => Ok(BTreeMap::new()),
+        Value::Object(map) => {
+            map.iter().map(|(key, item)| Ok((key.clone(), texts(item, field)?.unwrap_or_default()))).collect()
+        }
+        other => mismatch(other, field, "map[string][]string"),
     }
 }
 

@@ -4,30 +4,47 @@
 //! does it again whenever something it watches changes.
 
 mod agent;
+mod agent_admin;
+mod agent_check;
+mod agent_check_definition;
+mod agent_health;
 mod agent_register;
+mod agent_self;
+mod cached;
 mod catalog;
+mod coordinate;
 mod decode;
+mod event;
+mod filtering;
 mod health;
 mod kv;
+mod narrow;
+mod operator;
 mod params;
+mod register;
 mod reply;
+mod rows;
 mod session;
+mod shown;
 mod status;
 mod txn;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
+use self::cached::Cached;
 use self::params::Params;
 use super::blocking::{Blocked, Seen, Until};
 use super::leader::{Finish, Proposal};
 use super::state::Applied;
 use super::{Consul, Reply};
 
+pub(super) use self::cached::Cache;
 pub(super) use self::params::Form;
 pub(super) use self::reply::{Contact, Failure};
 pub(super) use self::session::renewed;
@@ -61,7 +78,7 @@ struct Call<'a> {
 impl Outcome {
     /// Whether the node's own agent can say.
     pub(super) fn is_local(&self) -> bool {
-        matches!(self, Self::Answer(_) | Self::Read(Read::AgentService(_)))
+        matches!(self, Self::Answer(_) | Self::Read(Read::AgentService(_) | Read::Events(_)))
     }
 }
 
@@ -91,8 +108,10 @@ pub(super) enum Read {
     Session(session::Read),
     Catalog(catalog::Read),
     Health(health::Read),
+    Coordinate(coordinate::Read),
     Txn(txn::Read),
     AgentService(agent::ServiceRead),
+    Events(event::Read),
 }
 
 impl Read {
@@ -103,8 +122,10 @@ impl Read {
             Self::Session(read) => read.seen(consul),
             Self::Catalog(read) => read.seen(consul.state.catalogs.seen_by(reader, consul.now)),
             Self::Health(read) => read.seen(consul.state.catalogs.seen_by(reader, consul.now)),
+            Self::Coordinate(read) => read.seen(consul.state.catalogs.seen_by(reader, consul.now)),
             Self::Txn(_) => Seen { index: 0, written: 0, hash: None },
             Self::AgentService(read) => read.seen(consul),
+            Self::Events(read) => read.seen(consul),
         }
     }
 
@@ -115,17 +136,43 @@ impl Read {
             Self::Session(read) => (read.answer(consul, form), None),
             Self::Catalog(read) => {
                 let seen = consul.state.catalogs.seen_by(reader, consul.now);
-                (read.answer(seen, form), Some(form.consistency))
+                match read.answer(seen, form) {
+                    Ok(response) => (response, Some(form.consistency)),
+                    Err(failure) => return failure.into_response(),
+                }
             }
             Self::Health(read) => {
                 let seen = consul.state.catalogs.seen_by(reader, consul.now);
-                (read.answer(seen, form), Some(form.consistency))
+                match read.answer(seen, form) {
+                    Ok(response) => (response, Some(form.consistency)),
+                    Err(failure) => return failure.into_response(),
+                }
+            }
+            Self::Coordinate(read) => {
+                let response = read.answer(consul.state.catalogs.seen_by(reader, consul.now), form);
+                if response.status() == StatusCode::NOT_FOUND {
+                    return response;
+                }
+                (response, None)
             }
             Self::Txn(read) => return read.answer(consul, form),
             Self::AgentService(read) => return read.answer(consul, form),
+            Self::Events(read) => return read.answer(consul, form, index),
         };
         reply::query_headers(&mut response, index, consistency, consul.contact());
+        if let Some(served) = form.served {
+            served.tell(&mut response);
+        }
         response
+    }
+
+    /// What tells it from other reads that the agent's cache serves, if it does.
+    fn cache_key(&self) -> Option<String> {
+        match self {
+            Self::Catalog(read) => read.cache_key(),
+            Self::Health(read) => read.cache_key(),
+            _ => None,
+        }
     }
 }
 
@@ -145,42 +192,78 @@ fn route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
         ("session", "info", Some(_)) => (session::info, GET),
         ("session", "node", Some(_)) => (session::node, GET),
         ("session", "list", None) => (session::list, GET),
-        ("agent", "self", None) => (agent::itself, GET),
-        ("agent", "members", None) => (agent::members, GET),
-        ("agent", "services", None) => (agent::services, GET),
-        ("agent", "checks", None) => (agent::checks, GET),
-        ("agent", "service", Some("register")) => (agent_register::service, PUT),
-        ("agent", "check", Some("register")) => (agent_register::check, PUT),
-        ("agent", "service", Some(rest)) if rest.starts_with("deregister/") => {
-            return Some((agent::service_deregister, PUT, rest.trim_start_matches("deregister/")));
-        }
-        ("agent", "service", Some(_)) => (agent::service, GET),
-        ("agent", "check", Some(rest)) => {
-            let (verb, id) = rest.split_once('/')?;
-            let endpoint: Endpoint = match verb {
-                "deregister" => agent::check_deregister,
-                "pass" => agent::check_pass,
-                "warn" => agent::check_warn,
-                "fail" => agent::check_fail,
-                "update" => agent::check_update,
-                _ => return None,
-            };
-            return Some((endpoint, PUT, id));
-        }
-        ("catalog", "datacenters", None) => (catalog::datacenters, GET),
+        ("agent", _, _) => return agent_route(tail),
+        ("event", "fire", Some(_)) => (event::fire, PUT),
+        ("event", "list", None) => (event::list, GET),
+        ("catalog", "register", None) => (register::register, PUT),
+        ("catalog", "deregister", None) => (register::deregister, PUT),
+        ("catalog", "datacenters", None) => (status::datacenters, GET),
         ("catalog", "nodes", None) => (catalog::nodes, GET),
         ("catalog", "services", None) => (catalog::services, GET),
         ("catalog", "service", Some(_)) => (catalog::service, GET),
+        ("catalog", "connect", Some(_)) => (catalog::connect, GET),
         ("catalog", "node", Some(_)) => (catalog::node, GET),
+        ("catalog", "node-services", Some(_)) => (catalog::node_services, GET),
         ("health", "service", Some(_)) => (health::service, GET),
+        ("health", "connect", Some(_)) => (health::connect, GET),
         ("health", "checks", Some(_)) => (health::checks, GET),
         ("health", "node", Some(_)) => (health::node, GET),
         ("health", "state", Some(_)) => (health::state, GET),
+        ("coordinate", "datacenters", None) => (coordinate::datacenters, GET),
+        ("coordinate", "nodes", None) => (coordinate::nodes, GET),
+        ("coordinate", "node", Some(_)) => (coordinate::node, GET),
+        ("coordinate", "update", None) => (coordinate::update, PUT),
+        ("operator", "raft", Some("configuration")) => (operator::raft_configuration, GET),
+        ("operator", "raft", Some("peer")) => (operator::raft_peer, "OPTIONS,DELETE"),
+        ("operator", "autopilot", Some("configuration")) => (operator::autopilot_configuration, GET),
         ("status", "leader", None) => (status::leader, GET),
         ("status", "peers", None) => (status::peers, GET),
         _ => return None,
     };
     Some((endpoint, methods, rest.unwrap_or_default()))
+}
+
+/// The endpoint of a path after `/v1/agent/`.
+fn agent_route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
+    let (endpoint, methods): (Endpoint, _) = match path {
+        "self" => (agent_self::itself, GET),
+        "members" => (agent_self::members, GET),
+        "services" => (agent::services, GET),
+        "checks" => (agent::checks, GET),
+        "maintenance" => (agent_admin::node_maintenance, PUT),
+        "reload" => (agent_admin::reload, PUT),
+        "leave" => (agent_admin::leave, PUT),
+        "service/register" => (agent_register::service, PUT),
+        "check/register" => (agent_register::check, PUT),
+        "connect/ca/roots" => (agent_admin::connect, GET),
+        _ => {
+            // The longest comes first of those that begin alike.
+            const TREES: [(&str, Endpoint, &str); 14] = [
+                ("service/deregister/", agent_check::service_deregister, PUT),
+                ("service/maintenance/", agent_admin::service_maintenance, PUT),
+                ("service/", agent::service, GET),
+                ("check/deregister/", agent_check::check_deregister, PUT),
+                ("check/pass/", agent_check::check_pass, PUT),
+                ("check/warn/", agent_check::check_warn, PUT),
+                ("check/fail/", agent_check::check_fail, PUT),
+                ("check/update/", agent_check::check_update, PUT),
+                ("health/service/id/", agent_health::by_id, GET),
+                ("health/service/name/", agent_health::by_name, GET),
+                ("join/", agent_admin::join, PUT),
+                ("force-leave/", agent_admin::force_leave, PUT),
+                ("token/", agent_admin::token, PUT),
+                ("connect/ca/leaf/", agent_admin::connect, GET),
+            ];
+            // A path that is a whole tree without its last slash is no part of a greater one.
+            if TREES.iter().any(|(tree, ..)| tree.strip_suffix('/') == Some(path)) {
+                return None;
+            }
+            return TREES
+                .iter()
+                .find_map(|(tree, endpoint, methods)| Some((*endpoint, *methods, path.strip_prefix(tree)?)));
+        }
+    };
+    Some((endpoint, methods, ""))
 }
 
 /// Answers one request, on a server that is alone.
@@ -243,8 +326,13 @@ pub(super) fn parse(
         return Err(reply::not_allowed(method.as_str(), methods).into());
     }
     let params = Params::parse(uri.query().unwrap_or_default());
-    let form = Form::parse(&params, &consul.config.datacenter)
-        .map_err(|failure| Box::new(failure.into_response()))?;
+    let form = Form::parse(&params, &consul.config.datacenter).map_err(|failure| {
+        let failure = match failure.is_internal() && queries(tail) {
+            true => failure.of_query(),
+            false => failure,
+        };
+        Box::new(failure.into_response())
+    })?;
     let call = Call { method, rest, params, form, body: request.body(), agent };
     let outcome = endpoint(consul, &call).map_err(|failure| Box::new(failure.into_response()))?;
     Ok((outcome, call.form))
@@ -255,11 +343,23 @@ pub(super) fn bad_request() -> Response<Bytes> {
     reply::bare(StatusCode::BAD_REQUEST)
 }
 
+/// Whether what a server refuses on this path is answered as a query all the same.
+fn queries(tail: &str) -> bool {
+    ["catalog/", "health/", "coordinate/node", "session/info/", "session/node/", "session/list"]
+        .iter()
+        .any(|prefix| tail.starts_with(prefix))
+}
+
 /// Answers a read, or has it wait.
-pub(super) fn respond(consul: &mut Consul, reader: IpAddr, read: Read, form: Form) -> Reply {
+pub(super) fn respond(consul: &mut Consul, reader: IpAddr, read: Read, mut form: Form) -> Reply {
+    let remembered = read.cache_key().filter(|_| form.cached).map(|key| {
+        form.served = Some(Cached::Miss);
+        consul.cache.ask(key, consul.now).is_some()
+    });
     let until = match &read {
         Read::Txn(_) => None,
         Read::AgentService(read) => read.hash().map(|hash| Until::Not(hash.to_owned())),
+        Read::Events(_) => (form.index > 0).then(|| Until::Not(form.index.to_string())),
         _ if form.index > 0 => Some(Until::Past(form.index)),
         _ => None,
     };
@@ -268,10 +368,18 @@ pub(super) fn respond(consul: &mut Consul, reader: IpAddr, read: Read, form: For
         if !until.reached(&seen) {
             return Reply::Blocked(Blocked::new(consul, reader, read, form, until, seen));
         }
+        form.served = served(remembered);
         return Reply::Now(read.answer(consul, reader, &form, seen.index));
     }
     let index = read.seen(consul, reader).index;
+    form.served = served(remembered);
     Reply::Now(read.answer(consul, reader, &form, index))
+}
+
+/// What the agent's cache makes of a read it remembers or not. It watches what it remembers, so that is
+/// never old.
+fn served(remembered: Option<bool>) -> Option<Cached> {
+    remembered.map(|remembered| if remembered { Cached::Hit(Duration::ZERO) } else { Cached::Miss })
 }
 
 fn moved(path: &str, query: Option<&str>, is_get: bool) -> Response<Bytes> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::cached::Cached;
 use super::reply::Failure;
 use crate::consul::duration;
 
@@ -72,6 +73,15 @@ impl<'a> Params<'a> {
     }
 }
 
+/// A word that says yes or no, as Go reads one.
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 /// How a read is to be answered.
 #[derive(Debug, Clone, Default)]
 pub(in crate::consul) struct Form {
@@ -83,6 +93,10 @@ pub(in crate::consul) struct Form {
     pub(in crate::consul) index: u64,
     /// What it was asked of: `leader`, `consistent` or `stale`.
     pub(in crate::consul) consistency: &'static str,
+    /// Whether the agent's cache may serve it.
+    pub(in crate::consul) cached: bool,
+    /// What the agent's cache made of it.
+    pub(in crate::consul) served: Option<Cached>,
 }
 
 impl Form {
@@ -98,11 +112,12 @@ impl Form {
         };
         let mut stale = params.has("stale");
         if let Some(text) = params.get("max_stale").filter(|text| !text.is_empty()) {
-            duration::parse(text).map_err(|_| Failure::bad(format!("Invalid max_stale value {text:?}")))?;
-            stale = true;
+            let max_stale = duration::parse(text)
+                .map_err(|_| Failure::bad(format!("Invalid max_stale value {text:?}")))?;
+            stale |= max_stale > 0;
         }
-        let consistent = params.has("consistent");
-        for (name, given) in [("stale", stale), ("cached", params.has("cached"))] {
+        let (consistent, cached) = (params.has("consistent"), params.has("cached"));
+        for (name, given) in [("stale", stale), ("cached", cached)] {
             if consistent && given {
                 return Err(Failure::bad(format!(
                     "Cannot specify ?{name} with ?consistent, conflicting semantics."
@@ -126,6 +141,8 @@ impl Form {
                 (_, true) => "stale",
                 _ => "leader",
             },
+            cached,
+            served: None,
         })
     }
 }

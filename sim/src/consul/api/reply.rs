@@ -14,6 +14,7 @@ pub(in crate::consul) const LAST_CONTACT: HeaderName = HeaderName::from_static("
 pub(in crate::consul) const CONSISTENCY: HeaderName =
     HeaderName::from_static("x-consul-effective-consistency");
 pub(in crate::consul) const CONTENT_HASH: HeaderName = HeaderName::from_static("x-consul-contenthash");
+pub(in crate::consul) const REASON: HeaderName = HeaderName::from_static("x-consul-reason");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -32,11 +33,13 @@ pub(in crate::consul) struct Contact {
 pub(in crate::consul) struct Failure {
     status: StatusCode,
     text: String,
+    /// Whether it answers a query, and says so in its headers though it read nothing.
+    of_query: bool,
 }
 
 impl Failure {
     pub(in crate::consul) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into() }
+        Self { status, text: text.into(), of_query: false }
     }
 
     /// The client's mistake.
@@ -49,8 +52,25 @@ impl Failure {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
     }
 
+    /// The same as the answer to a query: what its servers never got to say is said to be unknown.
+    pub(in crate::consul) fn of_query(self) -> Self {
+        Self { of_query: true, ..self }
+    }
+
+    /// Whether it is the server's word, not the agent's.
+    pub(in crate::consul) fn is_internal(&self) -> bool {
+        self.status == StatusCode::INTERNAL_SERVER_ERROR
+    }
+
     pub(in crate::consul) fn into_response(self) -> Response<Bytes> {
-        text(self.status, self.text)
+        let mut response = text(self.status, self.text);
+        if self.of_query {
+            let headers = response.headers_mut();
+            headers.insert(INDEX, HeaderValue::from_static("1"));
+            headers.insert(KNOWN_LEADER, HeaderValue::from_static("false"));
+            headers.insert(LAST_CONTACT, HeaderValue::from_static("0"));
+        }
+        response
     }
 }
 
@@ -184,6 +204,18 @@ impl<F: Formatter> Formatter for Go<F> {
             CharEscape::FormFeed => writer.write_all(b"\\u000c"),
             other => self.0.write_char_escape(writer, other),
         }
+    }
+
+    /// Go spells numbers out unless they are very small or very large.
+    fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        let size = value.abs();
+        if size != 0.0 && !(1e-6..1e21).contains(&size) {
+            let text = format!("{value:e}");
+            let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+            let sign = if exponent.starts_with('-') { "" } else { "+" };
+            return write!(writer, "{digits}e{sign}{exponent}");
+        }
+        write!(writer, "{value}")
     }
 
     fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {

@@ -1,5 +1,6 @@
-//! `/v1/status/`.
+//! `/v1/status/`, and which datacenters there are.
 
+use super::cached::Cached;
 use super::reply::Failure;
 use super::{Call, Outcome};
 use crate::consul::Consul;
@@ -11,4 +12,15 @@ pub(super) fn leader(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fa
 
 pub(super) fn peers(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     Ok(call.json(&consul.server_addresses()))
+}
+
+pub(super) fn datacenters(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    let mut outcome = call.json(&[&consul.config.datacenter]);
+    if call.form.cached
+        && let Outcome::Answer(response) = &mut outcome
+    {
+        let fetched = consul.cache.ask("datacenters".to_owned(), consul.now);
+        fetched.map_or(Cached::Miss, Cached::Hit).tell(response);
+    }
+    Ok(outcome)
 }

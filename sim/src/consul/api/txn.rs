@@ -9,10 +9,13 @@ use serde_json::Value;
 use super::kv::{self, Shown};
 use super::params::Form;
 use super::reply::{self, Failure};
+use super::rows::{self, Decoder};
+use super::shown::{KeptCheck, ShownNode, ShownService};
 use super::{Call, Outcome, carried_out, decode};
 use crate::consul::Consul;
 use crate::consul::leader::Proposal;
-use crate::consul::state::txn::{Done, Operation, Refusal};
+use crate::consul::state::catalog::Service;
+use crate::consul::state::txn::{Done, KvOperation, Operation, Refusal};
 use crate::consul::state::{Applied, Command};
 
 const OPERATIONS_MAX: usize = 64;
@@ -36,9 +39,12 @@ struct ReadOnly {
 }
 
 #[derive(Serialize)]
-struct OneResult<'a> {
+enum OneResult<'a> {
     #[serde(rename = "KV")]
-    kv: Shown<'a>,
+    Kv(Shown<'a>),
+    Node(ShownNode<'a>),
+    Service(ShownService<'a>),
+    Check(KeptCheck<'a>),
 }
 
 #[derive(Serialize)]
@@ -48,16 +54,23 @@ struct Error {
     what: String,
 }
 
-pub(super) fn endpoint(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+pub(super) fn endpoint(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     kv::check_size(call.body, "txn_max_req_len")?;
-    let operations = decode::parse(call.body)
+    let (given, mut operations) = decode::parse(call.body)
         .and_then(|body| operations(&body))
         .map_err(|why| Failure::bad(format!("Failed to parse body: {why}")))?;
-    if operations.len() > OPERATIONS_MAX {
+    if given > OPERATIONS_MAX {
         return Err(Failure::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("Transaction contains too many operations ({} > {OPERATIONS_MAX})", operations.len()),
+            format!("Transaction contains too many operations ({given} > {OPERATIONS_MAX})"),
         ));
+    }
+    for operation in &mut operations {
+        if let Operation::Node(_, node) = operation
+            && node.datacenter.is_empty()
+        {
+            node.datacenter.clone_from(&consul.config.datacenter);
+        }
     }
     Ok(match operations.iter().any(Operation::writes) {
         true => Outcome::Write(Proposal::Command(Command::Txn(operations)), finish),
@@ -72,7 +85,8 @@ pub(in crate::consul) struct Read(Vec<Operation>);
 impl Read {
     pub(super) fn answer(&self, consul: &Consul, form: &Form) -> Response<Bytes> {
         let mut state = consul.state.clone();
-        let outcome = state.precheck(&self.0).and_then(|()| state.transact(state.index, &self.0));
+        let mut operations = self.0.clone();
+        let outcome = state.precheck(&mut operations).and_then(|()| state.transact(state.index, &operations));
         let read = ReadOnly { index: 0, last_contact: 0, known_leader: true, consistency_level: "" };
         let mut response = answer(&outcome, Some(read), form);
         let headers = response.headers_mut();
@@ -98,11 +112,12 @@ fn answer(outcome: &Result<Vec<Done>, Vec<Refusal>>, read: Option<ReadOnly>, for
 }
 
 fn shown(done: &Done) -> OneResult<'_> {
-    OneResult {
-        kv: match done {
-            Done::Wrote(entry) => Shown::without_value(entry),
-            Done::Read(entry) => Shown::new(entry),
-        },
+    match done {
+        Done::Wrote(entry) => OneResult::Kv(Shown::without_value(entry)),
+        Done::Read(entry) => OneResult::Kv(Shown::new(entry)),
+        Done::Node(node) => OneResult::Node(ShownNode::new(node)),
+        Done::Service(service) => OneResult::Service(ShownService::as_kept(service)),
+        Done::Check(check) => OneResult::Check(KeptCheck::new(check)),
     }
 }
 
@@ -110,7 +125,8 @@ fn error(refusal: &Refusal) -> Error {
     Error { op_index: refusal.operation, what: refusal.why.clone() }
 }
 
-fn operations(body: &Value) -> decode::Result<Vec<Operation>> {
+/// How many operations a body holds, and those that say what to do.
+fn operations(body: &Value) -> decode::Result<(usize, Vec<Operation>)> {
     let items = match body {
         Value::Array(items) => items.as_slice(),
         Value::Null => &[],
@@ -121,23 +137,74 @@ fn operations(body: &Value) -> decode::Result<Vec<Operation>> {
     };
     let mut operations = Vec::with_capacity(items.len());
     for item in items {
+        // Of several in one, the first of these counts.
+        let (mut kv, mut node, mut service, mut check) = (None, None, None, None);
         for (kind, name, value) in decode::fields(item, "api.TxnOp")? {
             match kind.as_str() {
-                "kv" if value.is_null() => {}
-                "kv" => operations.push(operation(value)?),
-                "node" | "service" | "check" | "intention" if value.is_null() => {}
-                "node" | "service" | "check" | "intention" => {
-                    return Err(format!("{name} operations are not simulated"));
-                }
+                "kv" | "node" | "service" | "check" if value.is_null() => {}
+                "kv" => kv = Some(Operation::Kv(kv_operation(value)?)),
+                "node" => node = Some(node_operation(value)?),
+                "service" => service = Some(service_operation(value)?),
+                "check" => check = Some(check_operation(value)?),
                 _ => return decode::unknown(name),
             }
         }
+        operations.extend(kv.or(node).or(service).or(check));
     }
-    Ok(operations)
+    Ok((items.len(), operations))
 }
 
-fn operation(value: &Value) -> decode::Result<Operation> {
-    let mut operation = Operation {
+fn node_operation(value: &Value) -> decode::Result<Operation> {
+    let (mut verb, mut node) = (String::new(), Box::default());
+    for (field, name, value) in decode::fields(value, "api.NodeTxnOp")? {
+        match field.as_str() {
+            "verb" => verb = decode::text_as(value, "NodeTxnOp.Node.Verb", "api.NodeOp")?,
+            "node" if value.is_object() || value.is_null() => {
+                node = Box::new(rows::node(value, "Node.Node.Node")?);
+            }
+            "node" => return decode::mismatch(value, "NodeTxnOp.Node.Node", "api.Node"),
+            _ => return decode::unknown(name),
+        }
+    }
+    Ok(Operation::Node(verb, node))
+}
+
+fn service_operation(value: &Value) -> decode::Result<Operation> {
+    let (mut verb, mut node, mut service) = (String::new(), String::new(), Service::default());
+    for (field, name, value) in decode::fields(value, "api.ServiceTxnOp")? {
+        match field.as_str() {
+            "verb" => verb = decode::text_as(value, "ServiceTxnOp.Service.Verb", "api.ServiceOp")?,
+            "node" => node = decode::text(value, "ServiceTxnOp.Service.Node")?,
+            "service" if value.is_object() || value.is_null() => {
+                service = rows::service(value, "AgentService.Service.Service", Decoder::Api)?;
+            }
+            "service" => {
+                return decode::mismatch(value, "ServiceTxnOp.Service.Service", "api.AgentService");
+            }
+            _ => return decode::unknown(name),
+        }
+    }
+    service.node = node;
+    Ok(Operation::Service(verb, Box::new(service)))
+}
+
+fn check_operation(value: &Value) -> decode::Result<Operation> {
+    let (mut verb, mut check) = (String::new(), Box::default());
+    for (field, name, value) in decode::fields(value, "api.CheckTxnOp")? {
+        match field.as_str() {
+            "verb" => verb = decode::text_as(value, "CheckTxnOp.Check.Verb", "api.CheckOp")?,
+            "check" if value.is_object() || value.is_null() => {
+                check = Box::new(rows::check(value, "HealthCheck.Check.Check", Decoder::Api)?);
+            }
+            "check" => return decode::mismatch(value, "CheckTxnOp.Check.Check", "api.HealthCheck"),
+            _ => return decode::unknown(name),
+        }
+    }
+    Ok(Operation::Check(verb, check))
+}
+
+fn kv_operation(value: &Value) -> decode::Result<KvOperation> {
+    let mut operation = KvOperation {
         verb: String::new(),
         key: String::new(),
         value: Bytes::new(),
@@ -147,7 +214,7 @@ fn operation(value: &Value) -> decode::Result<Operation> {
     };
     for (field, name, value) in decode::fields(value, "api.KVTxnOp")? {
         match field.as_str() {
-            "verb" => operation.verb = decode::text(value, "KVTxnOp.KV.Verb")?,
+            "verb" => operation.verb = decode::text_as(value, "KVTxnOp.KV.Verb", "api.KVOp")?,
             "key" => operation.key = decode::text(value, "KVTxnOp.KV.Key")?,
             "value" => {
                 operation.value = match value {

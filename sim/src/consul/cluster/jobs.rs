@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use rand::Rng;
 
 use super::message::{Answer, Body, Call, Forwarded, Lost, Message, Outgoing, Way, response};
 use super::{Cluster, sync};
@@ -33,10 +34,11 @@ pub(in crate::consul) type JobId = u64;
 /// Of the time a request waits for a leader, what passes at most between two looks.
 const LOOKS: u32 = 16;
 /// What an agent answers by itself, one thing at a time.
-const AGENT: &str = "/v1/agent/";
+const AGENT: [&str; 2] = ["/v1/agent/", "/v1/event/"];
 const NO_LEADER: &str = "No cluster leader";
 const NO_SERVERS: &str = "No known Consul servers";
 const NOT_READY: &str = "Not ready to serve consistent reads";
+const STREAM_CLOSED: &str = "rpc error making call: stream closed";
 const NOT_CONNECTED: &str =
     "rpc error getting client: failed to get conn: rpc error: lead thread didn't get connection";
 /// What a failed call is reported with by whoever made it.
@@ -66,7 +68,7 @@ enum Phase {
     /// Nothing but its timer: it is looked at again.
     Look,
     /// Something to change.
-    Changes(Blocked),
+    Changes(Box<Blocked>),
     /// Its entry in the log.
     Commit(Finish, Form),
     /// A proof of leadership.
@@ -196,7 +198,7 @@ impl Consul {
         let Some(request) = forwarded.request() else {
             return self.answer(id, api::bad_request());
         };
-        let of_agent = request.uri().path().starts_with(AGENT);
+        let of_agent = AGENT.iter().any(|path| request.uri().path().starts_with(path));
         if let Some(cluster) = self.cluster.as_mut().filter(|cluster| of_agent && cluster.sync.is_busy()) {
             return cluster.sync.queue(id);
         }
@@ -204,6 +206,12 @@ impl Consul {
             Ok(parsed) => parsed,
             Err(response) => return self.answer(id, *response),
         };
+        if of_agent && self.agent.left {
+            let now = self.now;
+            if let Some(cluster) = &mut self.cluster {
+                cluster.gossip.leave(now);
+            }
+        }
         if let Outcome::Answer(response) = outcome {
             if !of_agent && self.cluster.as_ref().is_some_and(|cluster| !cluster.is_server()) {
                 return self.ask_server(id);
@@ -269,7 +277,7 @@ impl Consul {
         let Outcome::Read(read) = outcome else { return };
         match api::respond(self, reader, read, form) {
             Reply::Now(response) => self.answer(id, response),
-            Reply::Blocked(blocked) => self.wait(id, Phase::Changes(blocked)),
+            Reply::Blocked(blocked) => self.wait(id, Phase::Changes(Box::new(blocked))),
             Reply::Pending(_) => {}
         }
     }
@@ -471,11 +479,18 @@ impl Consul {
         }
         self.timers.cancel(key);
         self.turn_from(node);
+        // One of them tried to make the connection, the others waited for it to.
+        let maker = usize::try_from(self.stream.next_u64()).unwrap_or(0) % calls.len().max(1);
         for (number, (_, id)) in calls.into_iter().enumerate() {
-            let again = how == Lost::Closed && self.is_read(id);
-            // One of them made the connection, the others waited for it to.
-            let text = if how == Lost::Closed || number == 0 { text.as_str() } else { NOT_CONNECTED };
-            self.call_failed(id, text.to_owned(), again);
+            if how != Lost::Closed {
+                let text = if number == maker { text.as_str() } else { NOT_CONNECTED };
+                self.call_failed(id, text.to_owned(), false);
+            } else if self.stream.next_u64().is_multiple_of(2) {
+                self.call_failed(id, text.clone(), self.is_read(id));
+            } else {
+                // What came upon a stream that was kept from earlier is not tried again, even a read.
+                self.call_failed(id, STREAM_CLOSED.to_owned(), false);
+            }
         }
     }
 

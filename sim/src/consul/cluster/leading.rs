@@ -1,11 +1,11 @@
 //! What a leader does beside answering: it keeps the sessions' time, and the catalog in step with gossip.
 
 use crate::consul::Consul;
-use crate::consul::gossip::{Member, Status, UserEvent};
+use crate::consul::gossip::{Member, Status};
 use crate::consul::raft::{self, Raft};
 use crate::consul::state::catalog::{CRITICAL, PASSING, SERF_HEALTH};
 use crate::consul::state::member::{self, serf_health};
-use crate::consul::state::{Command, Deregistration, Registration};
+use crate::consul::state::{Command, Deregistration, NodeUpdate, Registration};
 use crate::consul::timers::Due;
 
 impl Consul {
@@ -136,10 +136,6 @@ impl Consul {
         }
     }
 
-    pub(super) fn user_event(&mut self, _: &UserEvent) {
-        self.changed();
-    }
-
     fn reconcile(&mut self, member: &Member) {
         match member.status {
             Status::Alive => self.member_alive(member),
@@ -162,7 +158,7 @@ impl Consul {
             return;
         }
         let id = found.tags.get("id").cloned().unwrap_or_default();
-        let node = catalog.node(&found.name).is_none().then(|| member::bare_node(config, &id));
+        let node = Some(NodeUpdate { node: member::bare_node(config, &id), only_if_missing: true });
         let checks = vec![serf_health(&config.node, true)];
         self.propose_alone(Command::Register(Box::new(Registration { node, service, checks })));
     }

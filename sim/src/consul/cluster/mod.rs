@@ -27,6 +27,7 @@ pub use self::jobs::Ticket;
 use self::jobs::{Job, JobId};
 use self::message::Body;
 pub use self::message::{Lost, Message, Outgoing, Way};
+use super::agent::events::UserEvent;
 use super::api::Contact;
 use super::gossip::{self, Gossip, Identity};
 use super::raft::{self, Raft, Role, ServerId};
@@ -85,7 +86,7 @@ pub struct Disk {
     node_id: Option<String>,
     raft: raft::Persistent<Command>,
     gossip: Option<gossip::Snapshot>,
-    services: BTreeMap<String, Service>,
+    services: Vec<Service>,
 }
 
 /// What a node knows of the others.
@@ -230,7 +231,7 @@ impl Consul {
             node_id: Some(self.node_id.clone()),
             raft: raft.map(|raft| raft.persistent().clone()).unwrap_or_default(),
             gossip: self.cluster.as_ref().map(|cluster| cluster.gossip.snapshot()),
-            services: self.agent.services().clone(),
+            services: self.agent.services().cloned().collect(),
         }
     }
 
@@ -240,6 +241,11 @@ impl Consul {
         let Some(raft) = raft else { return Contact { known_leader: true, millis: 0 } };
         let since = raft.last_contact(self.now).map_or(0, |since| since.as_millis());
         Contact { known_leader: raft.leader().is_some(), millis: u64::try_from(since).unwrap_or(u64::MAX) }
+    }
+
+    /// Whether it is a server, and not an agent only.
+    pub fn is_server(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| cluster.is_server())
     }
 
     /// Whether it leads its cluster.
@@ -254,6 +260,17 @@ impl Consul {
             None => Some(own),
             Some(cluster) => cluster.leader().map(|leader| cluster.server_address(leader)),
         }
+    }
+
+    /// The servers, each with its node's id, as far as gossip has told this one.
+    pub(super) fn servers(&self) -> Vec<(String, &ConsulConfig)> {
+        let Some(cluster) = &self.cluster else { return vec![(self.node_id.clone(), &self.config)] };
+        let id = |name: &str| {
+            let member = cluster.gossip.members().find(|member| &*member.name == name);
+            member.and_then(|member| member.tags.get("id").cloned()).unwrap_or_default()
+        };
+        let servers = cluster.config.nodes[..cluster.config.servers].iter();
+        servers.map(|config| (id(&config.node), config)).collect()
     }
 
     /// Where servers reach each other.
@@ -323,9 +340,34 @@ impl Consul {
         self.settle_cluster();
     }
 
-    /// Whether it has told the others that it is gone.
+    /// Whether it was told to leave, and has told the others that it is gone: it may be stopped.
     pub fn has_left(&self) -> bool {
-        self.cluster.as_ref().is_none_or(|cluster| cluster.left)
+        self.cluster.as_ref().map_or(self.agent.left, |cluster| cluster.left)
+    }
+
+    /// Everybody there is, as gossip has it; none where there is no gossip.
+    pub(super) fn members(&self) -> Option<Vec<gossip::Member>> {
+        self.cluster.as_ref().map(|cluster| cluster.gossip.members().cloned().collect())
+    }
+
+    /// Sends an event to every agent of a cluster, this one included. Says whether there is one.
+    pub(super) fn gossip_event(&mut self, event: &UserEvent) -> bool {
+        let now = self.now;
+        let Some(cluster) = &mut self.cluster else { return false };
+        let event = event.clone();
+        cluster.gossip.fire(
+            now,
+            gossip::UserEvent {
+                id: event.id,
+                name: event.name,
+                payload: event.payload,
+                node_filter: event.node_filter,
+                service_filter: event.service_filter,
+                tag_filter: event.tag_filter,
+                ltime: event.time,
+            },
+        );
+        true
     }
 
     pub(super) fn cluster_advance(&mut self, now: Duration) {
@@ -402,7 +444,15 @@ impl Consul {
             | gossip::Output::Left(member)
             | gossip::Output::Reaped(member)
             | gossip::Output::Updated(member) => self.member_changed(&member),
-            gossip::Output::User(event) => self.user_event(&event),
+            gossip::Output::User(event) => self.event_received(UserEvent {
+                id: event.id.clone(),
+                name: event.name.clone(),
+                payload: event.payload.clone(),
+                node_filter: event.node_filter.clone(),
+                service_filter: event.service_filter.clone(),
+                tag_filter: event.tag_filter.clone(),
+                time: event.ltime,
+            }),
             gossip::Output::LeaveEnded { .. } => cluster.left = true,
             gossip::Output::JoinEnded { .. } => {}
         }

@@ -14,19 +14,21 @@ use http::Response;
 use super::jobs::JobId;
 use super::message::{Answer, Call};
 use crate::consul::Consul;
-use crate::consul::state::catalog::{Check, Node, SERF_HEALTH, Service};
+use crate::consul::agent::sync::SyncOp;
 use crate::consul::state::member::full_node;
-use crate::consul::state::{Command, Deregistration, Registration};
+use crate::consul::state::{Command, NodeUpdate, Registration};
 use crate::consul::timers::{Due, Key};
 
 /// An agent that was started, or sees a server come up, compares within this time.
 const SOON: Duration = Duration::from_secs(3);
 
 /// What an agent's call was for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// To push what is first in line.
-    Push,
+    /// To say who the node is.
+    Node,
+    /// To push this.
+    Push(SyncOp),
     /// To learn what the catalog holds.
     Compare,
 }
@@ -34,8 +36,8 @@ pub(super) enum Step {
 /// How far the agent of a node has got.
 #[derive(Debug, Default)]
 pub(super) struct Sync {
-    /// What the catalog has not been told.
-    unsynced: VecDeque<Command>,
+    /// Whether the catalog knows who the node is.
+    introduced: bool,
     /// Whether it has a call under way.
     busy: bool,
     /// The next comparison.
@@ -63,14 +65,6 @@ impl Sync {
     }
 }
 
-/// What of a node the catalog holds.
-#[derive(Debug)]
-pub(super) struct View {
-    pub(super) node: Option<Node>,
-    pub(super) services: Vec<Service>,
-    pub(super) checks: Vec<Check>,
-}
-
 impl Consul {
     /// A node has started: its agent compares what it knows a little later.
     pub(super) fn sync_begin(&mut self) {
@@ -93,11 +87,9 @@ impl Consul {
         cluster.sync.next = Some(self.timers.arm(at, Due::AntiEntropy));
     }
 
-    /// Brings a change of the agent's to the catalog.
-    pub(in crate::consul) fn sync_push(&mut self, command: Command) {
-        let Some(cluster) = &mut self.cluster else { return };
-        cluster.sync.unsynced.push_back(command);
-        if !cluster.sync.busy {
+    /// Brings what has changed to the catalog.
+    pub(in crate::consul) fn sync_push(&mut self) {
+        if self.cluster.as_ref().is_some_and(|cluster| !cluster.sync.busy) {
             self.sync_next();
         }
     }
@@ -118,10 +110,22 @@ impl Consul {
 
     fn sync_next(&mut self) {
         let Some(cluster) = &mut self.cluster else { return };
-        match cluster.sync.unsynced.front().cloned() {
-            Some(command) => {
+        if !cluster.sync.introduced {
+            cluster.sync.busy = true;
+            let node =
+                Some(NodeUpdate { node: full_node(&self.config, &self.node_id), only_if_missing: false });
+            let command = Command::Register(Box::new(Registration { node, ..Registration::default() }));
+            return self.call_for_agent(Step::Node, Call::Write(Box::new(command)));
+        }
+        let node = full_node(&self.config, &self.node_id);
+        let next = self.agent.unsynced().into_iter().find_map(|operation| {
+            let command = self.agent.sync_command(&node, &operation)?;
+            Some((operation, command))
+        });
+        match next {
+            Some((operation, command)) => {
                 cluster.sync.busy = true;
-                self.call_for_agent(Step::Push, Call::Write(Box::new(command)));
+                self.call_for_agent(Step::Push(operation), Call::Write(Box::new(command)));
             }
             None => self.sync_over(),
         }
@@ -133,15 +137,18 @@ impl Consul {
         let pace = &cluster.config.pace;
         let (usual, retry) = (pace.anti_entropy, pace.anti_entropy_retry);
         match (step, answer) {
-            (Step::Push, Answer::Written) => {
-                cluster.sync.unsynced.pop_front();
+            (Step::Node, Answer::Written) => {
+                cluster.sync.introduced = true;
+                self.sync_next();
+            }
+            (Step::Push(operation), Answer::Written) => {
+                self.agent.synced(&operation);
                 self.sync_next();
             }
             (Step::Compare, Answer::View { node, services, checks }) => {
-                let changes = self.sync_compare(&View { node, services, checks });
-                if let Some(cluster) = &mut self.cluster {
-                    cluster.sync.unsynced = changes;
-                }
+                let own = full_node(&self.config, &self.node_id).tagged_addresses;
+                cluster.sync.introduced = node.is_some_and(|known| known.tagged_addresses == own);
+                self.agent.full_sync(&services, &checks);
                 let at = self.now + usual + self.draw_below(usual);
                 self.sync_at(at);
                 self.sync_next();
@@ -151,7 +158,7 @@ impl Consul {
                 self.sync_at(at);
                 self.sync_over();
             }
-            (Step::Push, _) => self.sync_over(),
+            (Step::Node | Step::Push(_), _) => self.sync_over(),
         }
     }
 
@@ -168,54 +175,5 @@ impl Consul {
         {
             self.attempt(job);
         }
-    }
-
-    /// What the catalog has to be told to hold what the agent knows, and nothing else.
-    fn sync_compare(&self, view: &View) -> VecDeque<Command> {
-        let mut changes = VecDeque::new();
-        let node = &self.config.node;
-        let register =
-            |node, service, checks| Command::Register(Box::new(Registration { node, service, checks }));
-        let full = full_node(&self.config, &self.node_id);
-        if view.node.as_ref().is_none_or(|known| known.tagged_addresses != full.tagged_addresses) {
-            changes.push_back(register(Some(full), None, Vec::new()));
-        }
-        for known in &view.services {
-            if known.id != "consul" && !self.agent.services().contains_key(&known.id) {
-                let (node, service) = (node.clone(), known.id.clone());
-                changes.push_back(Command::Deregister(Deregistration {
-                    node,
-                    service,
-                    check: String::new(),
-                }));
-            }
-        }
-        for known in &view.checks {
-            if known.id != SERF_HEALTH && self.agent.checks().all(|check| check.id != known.id) {
-                let (node, check) = (node.clone(), known.id.clone());
-                changes.push_back(Command::Deregister(Deregistration {
-                    node,
-                    service: String::new(),
-                    check,
-                }));
-            }
-        }
-        for (id, service) in self.agent.services() {
-            let same = |known: &&Service| {
-                let mut known = (*known).clone();
-                (known.create_index, known.modify_index) = (service.create_index, service.modify_index);
-                known == *service
-            };
-            if !view.services.iter().filter(|known| known.id == *id).any(|known| same(&known)) {
-                changes.push_back(register(None, Some(service.clone()), Vec::new()));
-            }
-        }
-        for check in self.agent.checks() {
-            let same = |known: &Check| known.status == check.status && known.output == check.output;
-            if !view.checks.iter().filter(|known| known.id == check.id).any(same) {
-                changes.push_back(register(None, None, vec![check.clone()]));
-            }
-        }
-        changes
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::State;
-use super::catalog::{Check, Node, Service};
+use super::catalog::{Catalog, Check, Coordinate, Node, Service};
 use super::kv::Write;
 use super::session::New;
 use super::txn::{Done, Operation, Refusal};
@@ -37,6 +37,8 @@ pub(in crate::consul) enum Command {
     Register(Box<Registration>),
     /// Removes one of them.
     Deregister(Deregistration),
+    /// Enters where nodes are.
+    Coordinates(Vec<Coordinate>),
     /// Forgets the tombstones up to an index.
     Reap(u64),
 }
@@ -44,9 +46,24 @@ pub(in crate::consul) enum Command {
 /// What is entered into the catalog in one go.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::consul) struct Registration {
-    pub(in crate::consul) node: Option<Node>,
+    pub(in crate::consul) node: Option<NodeUpdate>,
     pub(in crate::consul) service: Option<Service>,
     pub(in crate::consul) checks: Vec<Check>,
+}
+
+/// A node, and what to do when it is there already.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(in crate::consul) struct NodeUpdate {
+    pub(in crate::consul) node: Node,
+    /// Leaves a node that is there as it is.
+    pub(in crate::consul) only_if_missing: bool,
+}
+
+impl NodeUpdate {
+    /// Whether there is anything for it to change.
+    pub(super) fn applies_to(&self, catalog: &Catalog) -> bool {
+        !self.only_if_missing || catalog.node(&self.node.name).is_none()
+    }
 }
 
 /// What is removed from the catalog: an instance, or else a check, or else the whole node.
@@ -113,6 +130,10 @@ impl Command {
             Self::Deregister(deregistration) => {
                 state.deregister(index, deregistration);
                 Applied::If(true)
+            }
+            Self::Coordinates(coordinates) => {
+                state.coordinates_put(index, coordinates);
+                Applied::Done
             }
             Self::Reap(upto) => {
                 state.kv.reap(*upto);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::State;
-use super::catalog::{CRITICAL, Check, Definition, Node, PASSING, SERF_HEALTH, Service, Weights};
+use super::catalog::{CRITICAL, Check, Node, PASSING, SERF_HEALTH, Service};
 use crate::consul::ConsulConfig;
 
 /// The index at which a fresh server has registered itself, and the one at which its agent has completed
@@ -16,10 +16,10 @@ impl State {
     /// Enters a server that is alone, as it does on its first election.
     pub(in crate::consul) fn bootstrap(&mut self, config: &ConsulConfig, node_id: &str) {
         let catalog = self.catalogs.write(self.now);
-        catalog.put_node(BOOTSTRAP_INDEX, bare_node(config, node_id));
+        catalog.put_node(BOOTSTRAP_INDEX, bare_node(config, node_id), None);
         catalog.put_service(BOOTSTRAP_INDEX, server_service(config));
         catalog.put_check(BOOTSTRAP_INDEX, serf_health(&config.node, true));
-        catalog.put_node(NODE_SYNC_INDEX, full_node(config, node_id));
+        catalog.put_node(NODE_SYNC_INDEX, full_node(config, node_id), None);
         self.index = NODE_SYNC_INDEX;
     }
 }
@@ -31,10 +31,7 @@ pub(in crate::consul) fn bare_node(config: &ConsulConfig, id: &str) -> Node {
         name: config.node.clone(),
         address: config.address.to_string(),
         datacenter: config.datacenter.clone(),
-        tagged_addresses: None,
-        meta: None,
-        create_index: 0,
-        modify_index: 0,
+        ..Node::default()
     }
 }
 
@@ -61,15 +58,9 @@ pub(in crate::consul) fn server_service(config: &ConsulConfig) -> Service {
         node: config.node.clone(),
         id: "consul".to_owned(),
         name: "consul".to_owned(),
-        tags: Vec::new(),
-        address: String::new(),
-        tagged_addresses: BTreeMap::new(),
         meta: Some(meta.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
         port: config.server_port.into(),
-        weights: Weights { passing: 1, warning: 1 },
-        enable_tag_override: false,
-        create_index: 0,
-        modify_index: 0,
+        ..Service::default()
     }
 }
 
@@ -84,15 +75,8 @@ pub(in crate::consul) fn serf_health(node: &str, alive: bool) -> Check {
         id: SERF_HEALTH.to_owned(),
         name: "Serf Health Status".to_owned(),
         status: status.to_owned(),
-        notes: String::new(),
         output: output.to_owned(),
-        service_id: String::new(),
-        service_name: String::new(),
-        service_tags: Vec::new(),
-        kind: String::new(),
-        definition: Definition {},
-        create_index: 0,
-        modify_index: 0,
+        ..Check::default()
     }
 }
 

@@ -17,8 +17,10 @@ mod lock;
 pub(in crate::consul) mod member;
 mod pairs;
 mod register;
+pub(in crate::consul) mod rules;
 pub(in crate::consul) mod session;
 pub(in crate::consul) mod txn;
+mod txn_catalog;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -26,7 +28,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(in crate::consul) use self::command::{Applied, Command, Deregistration, Registration};
+pub(in crate::consul) use self::command::{Applied, Command, Deregistration, NodeUpdate, Registration};
 use crate::record::ConsulEvent;
 
 /// What a leader has to see to because of what it applied.

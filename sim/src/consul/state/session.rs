@@ -234,12 +234,17 @@ impl State {
         }
     }
 
-    /// Ends, at `index`, every session of `node`.
-    pub(super) fn invalidate_node(&mut self, index: u64, node: &str) {
-        let of_node = self.sessions.by_id.values().filter(|session| session.node.eq_ignore_ascii_case(node));
-        let ids: Vec<_> = of_node.map(|session| Rc::clone(&session.id)).collect();
-        for id in ids {
-            self.invalidate(index, &id, "node deregistered");
+    /// Ends, at `index`, every session that lives on `node`.
+    pub(in crate::consul) fn invalidate_on(&mut self, index: u64, node: &str, why: &str) {
+        let there: Vec<_> = self
+            .sessions
+            .by_id
+            .values()
+            .filter(|session| session.node.eq_ignore_ascii_case(node))
+            .map(|session| Rc::clone(&session.id))
+            .collect();
+        for id in there {
+            self.invalidate(index, &id, why);
         }
     }
 

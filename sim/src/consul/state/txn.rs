@@ -1,4 +1,4 @@
-//! Transactions: several operations on keys, all of them or none.
+//! Transactions: several operations on keys, nodes, services and checks, all of them or none.
 //!
 //! Every operation is tried even after one has failed, so that a client learns of all that stood in its
 //! way; when any did, the whole state is put back as it was.
@@ -8,13 +8,37 @@ use std::rc::Rc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::State;
+use super::catalog::{Check, Node, Service};
 use super::kv::{Entry, Write};
 use super::lock::Held;
+use super::{State, rules};
 
 /// One operation, as asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::consul) struct Operation {
+pub(in crate::consul) enum Operation {
+    /// On a key.
+    Kv(KvOperation),
+    /// On a row of the catalog, by this verb. The index it is to have is in the row.
+    Node(String, Box<Node>),
+    /// See [`Self::Node`].
+    Service(String, Box<Service>),
+    /// See [`Self::Node`].
+    Check(String, Box<Check>),
+}
+
+impl Operation {
+    /// Whether it can change anything.
+    pub(in crate::consul) fn writes(&self) -> bool {
+        match self {
+            Self::Kv(operation) => operation.writes(),
+            Self::Node(verb, _) | Self::Service(verb, _) | Self::Check(verb, _) => verb != "get",
+        }
+    }
+}
+
+/// An operation on a key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::consul) struct KvOperation {
     pub(in crate::consul) verb: String,
     pub(in crate::consul) key: String,
     #[serde(with = "super::base64")]
@@ -24,9 +48,8 @@ pub(in crate::consul) struct Operation {
     pub(in crate::consul) session: String,
 }
 
-impl Operation {
-    /// Whether it can change anything.
-    pub(in crate::consul) fn writes(&self) -> bool {
+impl KvOperation {
+    fn writes(&self) -> bool {
         matches!(
             self.verb.as_str(),
             "set" | "cas" | "lock" | "unlock" | "delete" | "delete-cas" | "delete-tree"
@@ -45,6 +68,12 @@ pub(in crate::consul) enum Done {
     Wrote(Rc<Entry>),
     /// An entry it read.
     Read(Rc<Entry>),
+    /// A row of the catalog, as it is now.
+    Node(Rc<Node>),
+    /// See [`Self::Node`].
+    Service(Rc<Service>),
+    /// See [`Self::Node`].
+    Check(Rc<Check>),
 }
 
 /// An operation that did not go well.
@@ -68,7 +97,13 @@ impl State {
         let mut refusals = Vec::new();
         let mut done = Vec::new();
         for (number, operation) in operations.iter().enumerate() {
-            if let Err(why) = self.operate(index, operation, &mut done) {
+            let outcome = match operation {
+                Operation::Kv(operation) => self.operate(index, operation, &mut done),
+                Operation::Node(verb, node) => self.operate_node(index, verb, node, &mut done),
+                Operation::Service(verb, service) => self.operate_service(index, verb, service, &mut done),
+                Operation::Check(verb, check) => self.operate_check(index, verb, check, &mut done),
+            };
+            if let Err(why) = outcome {
                 refusals.push(Refusal { operation: number, why });
             }
         }
@@ -79,24 +114,41 @@ impl State {
         Err(refusals)
     }
 
-    /// What is looked at before a transaction is let near the state.
+    /// Settles what a transaction leaves open, before it is let near the state.
     ///
     /// # Errors
     /// Every operation that is refused.
-    pub(in crate::consul) fn precheck(&mut self, operations: &[Operation]) -> Result<(), Vec<Refusal>> {
+    pub(in crate::consul) fn precheck(&mut self, operations: &mut [Operation]) -> Result<(), Vec<Refusal>> {
         let mut refusals = Vec::new();
-        for (number, operation) in operations.iter().enumerate() {
-            if operation.key.is_empty() && operation.verb != "delete-tree" {
-                refusals.push(Refusal { operation: number, why: "Must provide key".to_owned() });
-            } else if operation.verb == "lock" && self.lock_delay(&operation.key) {
-                let why = format!("failed to lock key {:?} due to lock delay", operation.key);
+        for (number, operation) in operations.iter_mut().enumerate() {
+            let outcome = match operation {
+                Operation::Kv(operation) => self.precheck_kv(operation),
+                Operation::Node(verb, node) if verb != "get" => rules::named(node),
+                Operation::Service(verb, service) if verb != "get" => rules::settle_service(service),
+                Operation::Check(verb, check) if verb != "get" => {
+                    rules::settle_check(check);
+                    Ok(())
+                }
+                Operation::Node(..) | Operation::Service(..) | Operation::Check(..) => Ok(()),
+            };
+            if let Err(why) = outcome {
                 refusals.push(Refusal { operation: number, why });
             }
         }
         if refusals.is_empty() { Ok(()) } else { Err(refusals) }
     }
 
-    fn operate(&mut self, index: u64, operation: &Operation, done: &mut Vec<Done>) -> Result<(), String> {
+    fn precheck_kv(&mut self, operation: &KvOperation) -> Result<(), String> {
+        if operation.key.is_empty() && operation.verb != "delete-tree" {
+            return Err("Must provide key".to_owned());
+        }
+        if operation.verb == "lock" && self.lock_delay(&operation.key) {
+            return Err(format!("failed to lock key {:?} due to lock delay", operation.key));
+        }
+        Ok(())
+    }
+
+    fn operate(&mut self, index: u64, operation: &KvOperation, done: &mut Vec<Done>) -> Result<(), String> {
         let key = operation.key.as_str();
         let wrote = match operation.verb.as_str() {
             "set" => self.kv_set(index, operation.write()),

@@ -1,5 +1,6 @@
 //! The state machine, seen from outside: requests and time in, answers and events out.
 
+mod catalog;
 mod lag;
 mod watch;
 

@@ -320,3 +320,18 @@ fn a_leader_is_verified_within_a_round_trip_or_not_at_all() {
     cluster.run(ms(400));
     assert_eq!(count(&cluster), (1, 1));
 }
+
+#[test]
+fn a_leader_commits_what_came_before_only_with_an_entry_of_its_own() {
+    let mut raft = third_term();
+    raft.advance(ms(2_500));
+    raft.receive(ms(2_500), B, Message::Voted { term: 4, election: 4, granted: true });
+    assert_eq!((raft.role(), raft.last_index()), (Role::Leader, 4));
+    for (matched, committed) in [(3, 0), (4, 4)] {
+        let call = 99;
+        let answer =
+            Message::Appended { term: 4, call, success: true, matched, last_index: 4, at_once: true };
+        raft.receive(ms(2_500), B, answer);
+        assert_eq!(raft.commit_index(), committed, "a quorum has {matched}");
+    }
+}

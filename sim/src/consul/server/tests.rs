@@ -21,8 +21,8 @@ use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::Instant;
 
-use super::server::{Exchange, Observer, Shared, serve};
-use super::{Consul, ConsulConfig};
+use super::{Exchange, Observer, Shared, serve};
+use crate::consul::{Consul, ConsulConfig};
 use crate::record::ConsulEvent;
 use crate::seed::Seed;
 
@@ -278,7 +278,7 @@ fn a_lag_that_ends_wakes_who_lagged() {
         let mut sender = dial(&bench).await;
         let lag = |delay| {
             let now = bench.now();
-            shared.update(now, &*log, |consul| consul.set_catalog_lag(now, CLIENT, delay));
+            shared.update(now, 0, &*log, |consul| consul.set_catalog_lag(now, CLIENT, delay));
         };
         lag(Some(Duration::from_secs(600)));
         bench.sleep(Duration::from_secs(10)).await;

@@ -1,0 +1,115 @@
+//! `ironbird consul` as a process.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+/// A running server; it ends with its handle.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(words: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_ironbird"))
+            .args(["consul", "--http", "127.0.0.1:0"])
+            .args(words)
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address =
+            line.trim_end().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}"));
+        Self { address: address.parse().unwrap(), process }
+    }
+
+    fn ask(&self, line: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        write!(stream, "{line} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Ends it with a signal, and returns how it ended and what it said on standard error.
+    fn end(mut self, signal: &str) -> (ExitStatus, String) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let mut said = String::new();
+        self.process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.process.wait().unwrap(), said)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+#[test]
+fn it_serves_until_it_is_told_to_end() {
+    for signal in ["-TERM", "-INT"] {
+        let server = Server::start(&[]);
+        assert!(server.ask("PUT /v1/kv/k", "v").ends_with("true"));
+        assert!(server.ask("GET /v1/kv/k?raw", "").ends_with("\r\n\r\nv"));
+        let address = server.address;
+        let (status, said) = server.end(signal);
+        assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+        assert!(TcpStream::connect(address).is_err());
+    }
+}
+
+#[test]
+fn it_logs_requests_and_no_token() {
+    let server = Server::start(&["-v"]);
+    server.ask("GET /v1/kv/k?token=secret&raw", "");
+    let (_, said) = server.end("-TERM");
+    assert!(said.contains("GET /v1/kv/k?token=hidden&raw 404"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[test]
+fn it_misbehaves_as_planned() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("plan.toml");
+    std::fs::write(&plan, "[[fault]]\nat = \"0s\"\nfor = \"ever\"\nkind = \"errors\"\nstatus = 503\n")
+        .unwrap();
+    let server = Server::start(&["--chaos", plan.to_str().unwrap()]);
+    assert!(server.ask("GET /v1/status/leader", "").starts_with("HTTP/1.0 503"));
+}
+
+#[test]
+fn what_cannot_be_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let plan = file("plan.toml", "[[fault]]\nat = \"1s\"\nfor = \"1s\"\nkind = \"leaderles\"\n");
+    let empty = file("empty.pem", "");
+    for (words, code, text) in [
+        (vec!["--chaos", &plan], 2, "did you mean `leaderless`?"),
+        (vec!["--chaos", "nowhere.toml"], 2, "nowhere.toml"),
+        (vec!["--tls-cert", &empty], 2, "--tls-key"),
+        (vec!["--tls-cert", &empty, "--tls-key", &empty], 2, "holds no certificate"),
+        (vec!["--tls-cert", "nowhere.pem", "--tls-key", &empty], 2, "nowhere.pem: no certificates"),
+    ] {
+        let said = Command::new(env!("CARGO_BIN_EXE_ironbird")).arg("consul").args(&words).output().unwrap();
+        let err = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.code(), Some(code), "{words:?}: {err}");
+        assert!(err.contains(text), "{words:?}: {err}");
+    }
+    let said =
+        Command::new(env!("CARGO_BIN_EXE_ironbird")).args(["consul", "--http", "192.0.2.1:1"]).output();
+    let said = said.unwrap();
+    let err = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(1), "{err}");
+    assert!(err.contains("warning: 192.0.2.1:1 may be reached") && err.contains("cannot listen on"), "{err}");
+}

@@ -1,0 +1,226 @@
+//! What can be wrong with a fake Consul on purpose, while others are tested against it.
+//!
+//! [`Chaos`] says what is wrong right now. Whoever holds a clone changes it, from any thread; the shell that
+//! serves the requests looks at it before each of them. [`ChaosPlan`] is the same on a schedule. It all
+//! happens before the state is asked: nothing here knows what a request means, beyond whether it needs a
+//! leader.
+//!
+//! The rule a change must keep: in fair weather an answer is exactly what the state says.
+
+mod plan;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::sync::watch;
+
+pub use self::plan::{ChaosFault, ChaosPlan};
+use crate::plan::Span;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Trouble {
+    /// Catalog and health queries show the catalog of this much earlier.
+    Stale {
+        /// How much earlier.
+        delay: Duration,
+    },
+    /// Every answer takes longer.
+    Slow {
+        /// By a time drawn from this.
+        latency: Span,
+    },
+    /// There is no leader. What needs one is held as long as a real server holds it and then fails with
+    /// `No cluster leader`; stale reads go on. TTLs run on: a real cluster would start them anew.
+    Leaderless,
+    /// Some requests fail.
+    Errors {
+        /// With this status; 429 comes without a body, as from a rate limit.
+        status: StatusCode,
+        /// This share of them, 0 to 1.
+        share: f64,
+    },
+    /// Connections are refused, and those that are open end.
+    Refuse,
+    /// Connections are taken, and requests are held.
+    Hang,
+    /// `X-Consul-Index` starts over from 1, as after a restored snapshot. Happens once. Indexes in bodies
+    /// stay what they were.
+    IndexReset,
+}
+
+impl Trouble {
+    /// Every name, for messages.
+    pub const NAMES: [&'static str; 7] =
+        ["stale", "slow", "leaderless", "errors", "refuse", "hang", "index-reset"];
+
+    /// Its name in plans.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Stale { .. } => "stale",
+            Self::Slow { .. } => "slow",
+            Self::Leaderless => "leaderless",
+            Self::Errors { .. } => "errors",
+            Self::Refuse => "refuse",
+            Self::Hang => "hang",
+            Self::IndexReset => "index-reset",
+        }
+    }
+}
+
+/// Who began a trouble, and so ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A caller, with the method for a kind of that name.
+    Caller(&'static str),
+    /// The plan's fault of that number.
+    Plan(usize),
+}
+
+/// Everything that is wrong now.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Troubles {
+    list: Vec<(Source, Trouble)>,
+    /// How often indexes started over.
+    resets: u64,
+}
+
+impl Troubles {
+    fn all(&self) -> impl Iterator<Item = Trouble> {
+        self.list.iter().map(|(_, trouble)| *trouble)
+    }
+
+    fn has(&self, trouble: Trouble) -> bool {
+        self.all().any(|other| other == trouble)
+    }
+
+    pub(super) fn stale(&self) -> Option<Duration> {
+        self.all()
+            .filter_map(|trouble| if let Trouble::Stale { delay } = trouble { Some(delay) } else { None })
+            .max()
+    }
+
+    pub(super) fn latencies(&self) -> impl Iterator<Item = Span> {
+        self.all()
+            .filter_map(|trouble| if let Trouble::Slow { latency } = trouble { Some(latency) } else { None })
+    }
+
+    pub(super) fn errors(&self) -> impl Iterator<Item = (StatusCode, f64)> {
+        self.all().filter_map(|trouble| match trouble {
+            Trouble::Errors { status, share } => Some((status, share)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn is_leaderless(&self) -> bool {
+        self.has(Trouble::Leaderless)
+    }
+
+    pub(super) fn is_refusing(&self) -> bool {
+        self.has(Trouble::Refuse)
+    }
+
+    pub(super) fn is_hanging(&self) -> bool {
+        self.has(Trouble::Hang)
+    }
+
+    pub(super) fn resets(&self) -> u64 {
+        self.resets
+    }
+}
+
+/// What is wrong with a server, to be changed while it serves. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Chaos(Arc<watch::Sender<Troubles>>);
+
+impl Default for Chaos {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(Troubles::default())))
+    }
+}
+
+impl Chaos {
+    /// Nothing wrong.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Shows catalog and health queries the catalog of `delay` earlier from now on; `None` shows them the
+    /// present.
+    pub fn set_stale(&self, delay: Option<Duration>) {
+        self.set("stale", delay.map(|delay| Trouble::Stale { delay }));
+    }
+
+    /// Delays every answer by a time drawn from `latency`; `None` by none.
+    pub fn set_latency(&self, latency: Option<Span>) {
+        self.set("slow", latency.map(|latency| Trouble::Slow { latency }));
+    }
+
+    /// Takes the leader away, or gives it back.
+    pub fn set_leaderless(&self, leaderless: bool) {
+        self.set("leaderless", leaderless.then_some(Trouble::Leaderless));
+    }
+
+    /// Fails a share of all requests, 0 to 1, with `status`; a share of 0 ends that.
+    pub fn fail_with(&self, status: StatusCode, share: f64) {
+        self.set("errors", (share > 0.0).then_some(Trouble::Errors { status, share }));
+    }
+
+    /// Refuses connections and ends those that are open, or takes them again.
+    pub fn set_refusing(&self, refusing: bool) {
+        self.set("refuse", refusing.then_some(Trouble::Refuse));
+    }
+
+    /// Holds every request from now on, or lets them go.
+    pub fn set_hanging(&self, hanging: bool) {
+        self.set("hang", hanging.then_some(Trouble::Hang));
+    }
+
+    /// Lets the indexes of answers start over from 1.
+    pub fn reset_indexes(&self) {
+        self.begin(Source::Caller("index-reset"), Trouble::IndexReset);
+    }
+
+    /// Ends all that a caller began; what a plan began goes on.
+    pub fn calm(&self) {
+        self.0.send_modify(|troubles| troubles.list.retain(|(source, _)| matches!(source, Source::Plan(_))));
+    }
+
+    fn set(&self, name: &'static str, trouble: Option<Trouble>) {
+        let source = Source::Caller(name);
+        match trouble {
+            Some(trouble) => self.begin(source, trouble),
+            None => self.end(source),
+        }
+    }
+
+    fn begin(&self, source: Source, trouble: Trouble) {
+        self.0.send_modify(|troubles| {
+            if trouble == Trouble::IndexReset {
+                troubles.resets += 1;
+                return;
+            }
+            troubles.list.retain(|(other, _)| *other != source);
+            troubles.list.push((source, trouble));
+        });
+    }
+
+    fn end(&self, source: Source) {
+        self.0.send_modify(|troubles| troubles.list.retain(|(other, _)| *other != source));
+    }
+
+    pub(super) fn now(&self) -> watch::Ref<'_, Troubles> {
+        self.0.borrow()
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Troubles> {
+        self.0.subscribe()
+    }
+
+    /// Returns once `holds` does.
+    pub(super) async fn until(&self, holds: impl FnMut(&Troubles) -> bool) {
+        // The sender lives as long as this handle to it.
+        self.subscribe().wait_for(holds).await.ok();
+    }
+}

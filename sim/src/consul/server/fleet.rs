@@ -1,0 +1,120 @@
+//! What a shell serves: one node, or a whole cluster in one place.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use crate::consul::cluster::{Outgoing, Ticket};
+use crate::consul::mesh::Mesh;
+use crate::consul::{Blocked, Consul, Reply};
+use crate::record::ConsulEvent;
+
+/// One node, or several and the network between them.
+#[derive(Debug)]
+pub enum Fleet {
+    /// A node: a server that is alone, or one of a cluster whose others are elsewhere.
+    One(Box<Consul>),
+    /// A whole cluster.
+    Mesh(Box<Mesh>),
+}
+
+impl From<Consul> for Fleet {
+    fn from(consul: Consul) -> Self {
+        Self::One(Box::new(consul))
+    }
+}
+
+impl From<Mesh> for Fleet {
+    fn from(mesh: Mesh) -> Self {
+        Self::Mesh(Box::new(mesh))
+    }
+}
+
+impl Fleet {
+    /// Changes or asks a node at `now`; none when it does not run. The only node there is has every number.
+    pub fn with<T>(&mut self, now: Duration, node: usize, act: impl FnOnce(&mut Consul) -> T) -> Option<T> {
+        match self {
+            Self::One(consul) => {
+                consul.advance(now);
+                Some(act(consul))
+            }
+            Self::Mesh(mesh) => mesh.with(now, node, act),
+        }
+    }
+
+    pub(super) fn request(
+        &mut self,
+        now: Duration,
+        node: usize,
+        client: IpAddr,
+        request: &Request<Bytes>,
+    ) -> Option<Reply> {
+        match self {
+            Self::One(consul) => Some(consul.request(now, client, request)),
+            Self::Mesh(mesh) => mesh.request(now, node, client, request),
+        }
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        now: Duration,
+        node: usize,
+        blocked: &mut Blocked,
+    ) -> Option<Response<Bytes>> {
+        self.with(now, node, |consul| consul.poll(now, blocked)).flatten()
+    }
+
+    pub(super) fn advance(&mut self, now: Duration) {
+        match self {
+            Self::One(consul) => consul.advance(now),
+            Self::Mesh(mesh) => mesh.advance(now),
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
+        match self {
+            Self::One(consul) => consul.next_deadline(),
+            Self::Mesh(mesh) => mesh.next_deadline(),
+        }
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        match self {
+            Self::One(consul) => consul.revision(),
+            // Its nodes answer blocking queries themselves.
+            Self::Mesh(_) => 0,
+        }
+    }
+
+    pub(super) fn drain_events(&mut self) -> Vec<(Duration, ConsulEvent)> {
+        match self {
+            Self::One(consul) => consul.drain_events(),
+            Self::Mesh(mesh) => mesh.drain_events(),
+        }
+    }
+
+    pub(super) fn answers(&mut self) -> Vec<(usize, Ticket, Response<Bytes>)> {
+        match self {
+            Self::One(consul) => {
+                consul.answers().into_iter().map(|(ticket, answer)| (0, ticket, answer)).collect()
+            }
+            Self::Mesh(mesh) => mesh.answers(),
+        }
+    }
+
+    pub(super) fn forget(&mut self, node: usize, ticket: Ticket) {
+        match self {
+            Self::One(consul) => consul.forget(ticket),
+            Self::Mesh(mesh) => mesh.forget(node, ticket),
+        }
+    }
+
+    pub(super) fn outgoing(&mut self) -> Vec<Outgoing> {
+        match self {
+            Self::One(consul) => consul.outgoing(),
+            Self::Mesh(_) => Vec::new(),
+        }
+    }
+}
