@@ -1,5 +1,7 @@
 //! What the tests of this package share: the variants in the program, and real runs of them.
 
+pub mod cluster;
+
 use ironbird::select::{Selection, select};
 use ironbird_sim::plan::FaultPlan;
 use ironbird_sim::run::{Run, run};

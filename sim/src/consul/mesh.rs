@@ -20,6 +20,9 @@ use super::{Consul, Happened, Reply};
 /// What a connection over a cut link keeps at most.
 const KEPT_MAX: usize = 4096;
 
+/// How long it takes to find that there is no way to a machine.
+const NO_ROUTE: Duration = Duration::from_secs(3);
+
 /// A cluster and its network.
 #[derive(Debug)]
 pub struct Mesh {
@@ -31,7 +34,7 @@ pub struct Mesh {
     /// When the last message on a connection arrives: nothing overtakes.
     order: BTreeMap<(usize, usize), Duration>,
     /// What connections keep while their link is cut.
-    kept: BTreeMap<(usize, usize), VecDeque<Message>>,
+    kept: BTreeMap<(usize, usize), Kept>,
     cut: BTreeSet<(usize, usize)>,
     latency: (Duration, Duration),
     stream: ChaCha8Rng,
@@ -44,9 +47,21 @@ pub struct Mesh {
 struct Node {
     consul: Option<Consul>,
     disk: Disk,
+    /// When it next has something to do.
+    deadline: Option<Duration>,
     paused: bool,
     /// What arrived while it was paused.
     inbox: VecDeque<(usize, Arrival)>,
+    /// Which clients' requests did.
+    asked: Vec<Ticket>,
+}
+
+/// What a connection over a cut link keeps.
+#[derive(Debug)]
+struct Kept {
+    messages: VecDeque<Message>,
+    /// When both ends give the connection up, and what it kept with it.
+    until: Duration,
 }
 
 #[derive(Debug)]
@@ -69,8 +84,10 @@ impl Mesh {
         let nodes = std::iter::repeat_with(|| Node {
             consul: None,
             disk: Disk::default(),
+            deadline: None,
             paused: false,
             inbox: VecDeque::new(),
+            asked: Vec::new(),
         });
         let mut mesh = Self {
             config,
@@ -137,6 +154,7 @@ impl Mesh {
         slot.disk = consul.disk();
         slot.paused = false;
         slot.inbox.clear();
+        slot.asked.clear();
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
             self.post(node, other, Arrival::Lost(Lost::Closed));
         }
@@ -157,15 +175,33 @@ impl Mesh {
         }
     }
 
-    /// Lets it go on.
+    /// Lets it go on. Some of the requests that waited are looked at before it knows how late it is: for a
+    /// moment it takes itself for what it was.
     pub fn resume(&mut self, now: Duration, node: usize) {
         self.advance(now);
         let Some(slot) = self.nodes.get_mut(node).filter(|slot| slot.paused) else { return };
         slot.paused = false;
-        for (from, arrival) in std::mem::take(&mut slot.inbox) {
+        let inbox = std::mem::take(&mut slot.inbox);
+        let mut asked = std::mem::take(&mut slot.asked);
+        let early = match self.stream.next_u64() % 2 {
+            0 => 0,
+            _ => usize::try_from(self.stream.next_u64()).unwrap_or(0) % (asked.len() + 1),
+        };
+        let late = asked.split_off(early);
+        self.look_at(node, asked);
+        self.wake(node);
+        self.look_at(node, late);
+        for (from, arrival) in inbox {
             self.deliver(from, node, arrival);
         }
         self.wake(node);
+    }
+
+    fn look_at(&mut self, node: usize, asked: Vec<Ticket>) {
+        if let Some(consul) = &mut self.nodes[node].consul {
+            asked.into_iter().for_each(|ticket| consul.look_at(ticket));
+            self.collect(node);
+        }
     }
 
     /// Lets nothing pass from one node to another.
@@ -182,12 +218,16 @@ impl Mesh {
         }
     }
 
-    /// Lets everything pass again. What connections kept arrives.
+    /// Lets everything pass again. What connections kept arrives, unless they were given up.
     pub fn heal(&mut self, now: Duration) {
         self.advance(now);
         self.cut.clear();
-        for ((from, to), messages) in std::mem::take(&mut self.kept) {
-            for message in messages {
+        for ((from, to), kept) in std::mem::take(&mut self.kept) {
+            if kept.until <= self.now {
+                self.post(to, from, Arrival::Lost(Lost::Closed));
+                continue;
+            }
+            for message in kept.messages {
                 self.post(from, to, Arrival::Message(Box::new(message)));
             }
         }
@@ -203,7 +243,13 @@ impl Mesh {
     ) -> Option<Reply> {
         self.advance(now);
         let slot = self.nodes.get_mut(node)?;
-        let reply = slot.consul.as_mut()?.request(now, client, request);
+        let consul = slot.consul.as_mut()?;
+        if slot.paused {
+            let ticket = consul.keep(client, request)?;
+            slot.asked.push(ticket);
+            return Some(Reply::Pending(ticket));
+        }
+        let reply = consul.request(now, client, request);
         self.collect(node);
         Some(reply)
     }
@@ -254,12 +300,11 @@ impl Mesh {
     /// When [`Self::advance`] next has something to do.
     pub fn next_deadline(&self) -> Option<Duration> {
         let traffic = self.traffic.first_key_value().map(|((at, _), _)| *at);
-        traffic.into_iter().chain(self.running().filter_map(|(_, consul)| consul.next_deadline())).min()
+        traffic.into_iter().chain(self.running().filter_map(|(_, slot)| slot.deadline)).min()
     }
 
-    fn running(&self) -> impl Iterator<Item = (usize, &Consul)> {
-        let nodes = self.nodes.iter().enumerate().filter(|(_, slot)| !slot.paused);
-        nodes.filter_map(|(node, slot)| Some((node, slot.consul.as_ref()?)))
+    fn running(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate().filter(|(_, slot)| !slot.paused && slot.consul.is_some())
     }
 
     /// Lets everything happen that is due by `now`, in order.
@@ -273,7 +318,7 @@ impl Mesh {
             }
             let due: Vec<usize> = self
                 .running()
-                .filter(|(_, consul)| consul.next_deadline().is_some_and(|deadline| deadline <= at))
+                .filter(|(_, slot)| slot.deadline.is_some_and(|deadline| deadline <= at))
                 .map(|(node, _)| node)
                 .collect();
             for node in due {
@@ -310,7 +355,9 @@ impl Mesh {
 
     /// Takes what a node has to send.
     fn collect(&mut self, from: usize) {
-        let Some(consul) = &mut self.nodes[from].consul else { return };
+        let slot = &mut self.nodes[from];
+        let Some(consul) = &mut slot.consul else { return };
+        slot.deadline = consul.next_deadline();
         for Outgoing { to, message, way } in consul.outgoing() {
             if self.nodes.get(to).is_none_or(|slot| slot.consul.is_none()) {
                 // Whoever asks a machine where nothing listens is told so.
@@ -319,19 +366,38 @@ impl Mesh {
                 }
             } else if !self.cut.contains(&(from, to)) {
                 self.post(from, to, Arrival::Message(Box::new(message)));
-            } else if matches!(way, Way::Connection | Way::Log) {
-                let kept = self.kept.entry((from, to)).or_default();
-                if kept.len() < KEPT_MAX {
-                    kept.push_back(message);
-                }
+            } else if way == Way::Connection {
+                self.keep(from, to, message);
             }
         }
     }
 
+    fn keep(&mut self, from: usize, to: usize, message: Message) {
+        let (least, most) = self.config.pace.rpc_hang;
+        let until = self.now + self.draw(least, most);
+        let new = || Kept { messages: VecDeque::new(), until };
+        let kept = self.kept.entry((from, to)).or_insert_with(new);
+        if kept.until <= self.now {
+            // There is no connection any more, and none can be made.
+            let at = self.now + NO_ROUTE;
+            self.sent += 1;
+            self.traffic
+                .insert((at, self.sent), Parcel { from: to, to: from, arrival: Arrival::Lost(Lost::Silent) });
+            return;
+        }
+        if kept.messages.len() < KEPT_MAX {
+            kept.messages.push_back(message);
+        }
+    }
+
+    fn draw(&mut self, least: Duration, most: Duration) -> Duration {
+        let spread = u64::try_from(most.saturating_sub(least).as_nanos()).unwrap_or(u64::MAX).max(1);
+        least + Duration::from_nanos(self.stream.next_u64() % spread)
+    }
+
     fn post(&mut self, from: usize, to: usize, arrival: Arrival) {
         let (least, most) = self.latency;
-        let spread = u64::try_from((most - least).as_nanos()).unwrap_or(u64::MAX).max(1);
-        let latency = least + Duration::from_nanos(self.stream.next_u64() % spread);
+        let latency = self.draw(least, most);
         let at = (self.now + latency).max(self.order.get(&(from, to)).copied().unwrap_or_default());
         self.order.insert((from, to), at);
         self.sent += 1;

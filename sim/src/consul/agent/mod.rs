@@ -63,6 +63,12 @@ pub(super) struct Local {
 }
 
 impl Local {
+    /// Takes back the services it had before its node was started again.
+    pub(super) fn restore(&mut self, services: Vec<Service>) {
+        let local = |service| LocalService { service, version: 0, in_sync: false };
+        self.services = services.into_iter().map(|service| (service.id.clone(), local(service))).collect();
+    }
+
     /// The services, by id.
     pub(super) fn services(&self) -> impl Iterator<Item = &Service> {
         self.services.values().map(|local| &local.service)

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use rand::Rng;
 
 use super::message::{Answer, Body, Call, Forwarded, Lost, Message, Outgoing, Way, response};
 use super::{Cluster, sync};
@@ -37,6 +38,9 @@ const AGENT: [&str; 2] = ["/v1/agent/", "/v1/event/"];
 const NO_LEADER: &str = "No cluster leader";
 const NO_SERVERS: &str = "No known Consul servers";
 const NOT_READY: &str = "Not ready to serve consistent reads";
+const STREAM_CLOSED: &str = "rpc error making call: stream closed";
+const NOT_CONNECTED: &str =
+    "rpc error getting client: failed to get conn: rpc error: lead thread didn't get connection";
 /// What a failed call is reported with by whoever made it.
 const CALL_FAILED: &str = "rpc error making call: ";
 
@@ -125,6 +129,21 @@ impl Consul {
             Some(place) => Reply::Now(cluster.answers.remove(place).1),
             None => Reply::Pending(ticket),
         }
+    }
+
+    /// Takes a client's request, but looks at it only when told to: [`Self::look_at`].
+    pub(in crate::consul) fn keep(&mut self, reader: IpAddr, request: &Request<Bytes>) -> Option<Ticket> {
+        let agent = self.config.node.clone();
+        let cluster = self.cluster.as_mut()?;
+        let ticket = Ticket(cluster.next_job);
+        cluster.open(Asker::Client(ticket), Task::Http(Forwarded::new(&agent, reader, request)));
+        Some(ticket)
+    }
+
+    /// Looks at a request that was kept, by the time this node last knew.
+    pub(in crate::consul) fn look_at(&mut self, ticket: Ticket) {
+        self.attempt(ticket.0);
+        self.settle_cluster();
     }
 
     /// Nobody waits for this answer any more.
@@ -345,6 +364,10 @@ impl Consul {
         match next {
             Some(server) => {
                 cluster.preferred = server;
+                // An agent's patience counts from its first question, however long that took.
+                if let Some(job) = cluster.jobs.get_mut(&id) {
+                    job.since.get_or_insert(self.now);
+                }
                 self.call(id, server);
             }
             None => self.fail(id, NO_SERVERS),
@@ -401,10 +424,17 @@ impl Consul {
             self.watch(node);
         }
         let Some(id) = waiting else { return };
+        let failed = match &answer {
+            Answer::Failed(_) => true,
+            Answer::Http { status, .. } => matches!(status, 403 | 500),
+            _ => false,
+        };
+        if failed {
+            self.turn_from(node);
+        }
         match answer {
             Answer::Failed(why) => self.call_failed(id, format!("{CALL_FAILED}{why}"), why == NO_LEADER),
             Answer::Http { status, headers, body } => {
-                let failed = matches!(status, 403 | 500);
                 let text = String::from_utf8_lossy(&body);
                 if failed && text.contains(NO_LEADER) {
                     return self.call_failed(id, format!("{CALL_FAILED}{text}"), true);
@@ -419,14 +449,18 @@ impl Consul {
         }
     }
 
+    /// An agent asks another server than one that just failed it, whatever it was that failed.
+    fn turn_from(&mut self, node: usize) {
+        if let Some(cluster) = self.cluster.as_mut().filter(|cluster| cluster.preferred == node) {
+            cluster.preferred = (node + 1) % cluster.config.servers;
+        }
+    }
+
     /// Every call to a node comes to nothing.
     pub(super) fn hang_up(&mut self, node: usize, how: Lost) {
         let Some(cluster) = &mut self.cluster else { return };
         let calls: Vec<_> =
             cluster.calls.range((node, 0)..=(node, u64::MAX)).map(|(key, id)| (*key, *id)).collect();
-        if cluster.preferred == node {
-            cluster.preferred = (node + 1) % cluster.config.servers;
-        }
         let own = &cluster.config.nodes[cluster.me];
         let theirs = &cluster.config.nodes[node];
         let text = match how {
@@ -444,9 +478,19 @@ impl Consul {
             cluster.calls.remove(call);
         }
         self.timers.cancel(key);
-        for (_, id) in calls {
-            let again = how == Lost::Closed && self.is_read(id);
-            self.call_failed(id, text.clone(), again);
+        self.turn_from(node);
+        // One of them tried to make the connection, the others waited for it to.
+        let maker = usize::try_from(self.stream.next_u64()).unwrap_or(0) % calls.len().max(1);
+        for (number, (_, id)) in calls.into_iter().enumerate() {
+            if how != Lost::Closed {
+                let text = if number == maker { text.as_str() } else { NOT_CONNECTED };
+                self.call_failed(id, text.to_owned(), false);
+            } else if self.stream.next_u64().is_multiple_of(2) {
+                self.call_failed(id, text.clone(), self.is_read(id));
+            } else {
+                // What came upon a stream that was kept from earlier is not tried again, even a read.
+                self.call_failed(id, STREAM_CLOSED.to_owned(), false);
+            }
         }
     }
 

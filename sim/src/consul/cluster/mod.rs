@@ -31,6 +31,7 @@ use super::agent::events::UserEvent;
 use super::api::Contact;
 use super::gossip::{self, Gossip, Identity};
 use super::raft::{self, Raft, Role, ServerId};
+use super::state::catalog::Service;
 use super::state::{Command, State};
 use super::{Consul, ConsulConfig};
 
@@ -42,6 +43,7 @@ pub struct Pace {
     /// How long a request waits for a leader: `rpc_hold_timeout`.
     pub rpc_hold: Duration,
     /// How long a call to a machine that fell silent hangs before its connection is given up: from, to.
+    /// A connection is tried every 30 s, and given up when that has no answer in 10 s.
     pub rpc_hang: (Duration, Duration),
     /// How often an agent compares all it knows with the catalog; up to as much again is added at random.
     pub anti_entropy: Duration,
@@ -58,7 +60,7 @@ impl Default for Pace {
         Self {
             raft_multiplier: 5,
             rpc_hold: Duration::from_secs(7),
-            rpc_hang: (Duration::from_secs(10), Duration::from_secs(30)),
+            rpc_hang: (Duration::from_secs(10), Duration::from_secs(40)),
             anti_entropy: Duration::from_secs(60),
             anti_entropy_retry: Duration::from_secs(15),
             reconcile: Duration::from_secs(60),
@@ -84,6 +86,7 @@ pub struct Disk {
     node_id: Option<String>,
     raft: raft::Persistent<Command>,
     gossip: Option<gossip::Snapshot>,
+    services: Vec<Service>,
 }
 
 /// What a node knows of the others.
@@ -176,6 +179,7 @@ impl Consul {
         let mut consul = Self::blank(config.nodes[me].clone(), fork(&mut stream));
         consul.node_id = disk.node_id.unwrap_or_else(|| consul.draw_uuid());
         consul.set_time(now);
+        consul.agent.restore(disk.services);
         let raft = (me < config.servers).then(|| {
             let id = |number: usize| ServerId(u8::try_from(number).unwrap_or(u8::MAX));
             let timing = raft::Timing::multiplied(config.pace.raft_multiplier);
@@ -227,6 +231,7 @@ impl Consul {
             node_id: Some(self.node_id.clone()),
             raft: raft.map(|raft| raft.persistent().clone()).unwrap_or_default(),
             gossip: self.cluster.as_ref().map(|cluster| cluster.gossip.snapshot()),
+            services: self.agent.services().cloned().collect(),
         }
     }
 
@@ -428,8 +433,14 @@ impl Consul {
                 };
                 cluster.outgoing.push(Outgoing { to, message: Message(Body::Gossip(message)), way });
             }
-            gossip::Output::Joined(member)
-            | gossip::Output::Failed(member)
+            gossip::Output::Joined(member) => {
+                let server = cluster.named(&member.name).is_some_and(|node| node < cluster.config.servers);
+                self.member_changed(&member);
+                if server {
+                    self.sync_soon();
+                }
+            }
+            gossip::Output::Failed(member)
             | gossip::Output::Left(member)
             | gossip::Output::Reaped(member)
             | gossip::Output::Updated(member) => self.member_changed(&member),

@@ -6,6 +6,7 @@
 //! do nothing else: with its servers out of reach, its own endpoints hang with it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -17,6 +18,9 @@ use crate::consul::agent::sync::SyncOp;
 use crate::consul::state::member::full_node;
 use crate::consul::state::{Command, NodeUpdate, Registration};
 use crate::consul::timers::{Due, Key};
+
+/// An agent that was started, or sees a server come up, compares within this time.
+const SOON: Duration = Duration::from_secs(3);
 
 /// What an agent's call was for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,12 +68,20 @@ impl Sync {
 impl Consul {
     /// A node has started: its agent compares what it knows a little later.
     pub(super) fn sync_begin(&mut self) {
-        const FIRST: std::time::Duration = std::time::Duration::from_secs(3);
-        let at = self.now + self.draw_below(FIRST);
+        let at = self.now + self.draw_below(SOON);
         self.sync_at(at);
     }
 
-    fn sync_at(&mut self, at: std::time::Duration) {
+    /// A server is there that was not: what it could not be told before it is told soon.
+    pub(super) fn sync_soon(&mut self) {
+        let at = self.now + self.draw_below(SOON);
+        let next = self.cluster.as_ref().and_then(|cluster| cluster.sync.next);
+        if next.is_some_and(|(next, _)| next > at) {
+            self.sync_at(at);
+        }
+    }
+
+    fn sync_at(&mut self, at: Duration) {
         let Some(cluster) = &mut self.cluster else { return };
         self.timers.cancel(cluster.sync.next.take());
         cluster.sync.next = Some(self.timers.arm(at, Due::AntiEntropy));
