@@ -1,7 +1,5 @@
 //! `ironbird consul`.
 
-use std::io;
-
 use ironbird_sim::consul::fake::{Builder, FakeConsul, Tls};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,10 +21,14 @@ pub(super) fn consul(args: &ConsulArgs, console: &mut Console<'_>) -> Result<Exi
         // From here on a signal ends the server, not the process.
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let consul = builder.start().await.map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen on {}: {error}", args.http))
-        })?;
-        console.print(&format!("listening on {}\n", consul.url()))?;
+        // A cluster that has no leader yet is ended by a signal too.
+        let consul = tokio::select! {
+            biased;
+            _ = terminate.recv() => return Ok(Exit::AsExpected),
+            _ = interrupt.recv() => return Ok(Exit::AsExpected),
+            started = builder.start() => started?,
+        };
+        console.print(&listening(&consul))?;
         tokio::select! {
             biased;
             _ = terminate.recv() => {}
@@ -37,10 +39,28 @@ pub(super) fn consul(args: &ConsulArgs, console: &mut Console<'_>) -> Result<Exi
     })
 }
 
+/// A line for every node: where it listens, and which it is if there are several.
+fn listening(consul: &FakeConsul) -> String {
+    match &consul.urls()[..] {
+        [url] => format!("listening on {url}\n"),
+        urls => {
+            let nodes = urls.iter().zip(consul.nodes());
+            nodes.map(|(url, node)| format!("listening on {url} as {node}\n")).collect()
+        }
+    }
+}
+
 /// What is asked for, or a complaint about what is wrong with it.
 fn described(args: &ConsulArgs, console: &mut Console<'_>) -> Result<Builder, Stop> {
-    let mut builder = FakeConsul::builder().listen(args.http).node(&args.node).datacenter(&args.datacenter);
-    builder = builder.seed(args.seed);
+    let mut builder = FakeConsul::builder().listen(args.http).datacenter(&args.datacenter).seed(args.seed);
+    builder = builder.servers(args.servers.into()).agents(args.agents.into());
+    builder = builder.raft_multiplier(args.raft_multiplier);
+    if let Some(node) = &args.node {
+        builder = builder.node(node);
+    }
+    if args.no_wait {
+        builder = builder.without_waiting();
+    }
     if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
         let tls = Tls::load(certificate, key, args.tls_client_ca.as_deref());
         builder = builder.tls(tls.or_else(|error| refuse(console, &format!("error: {error}\n")))?);
@@ -54,6 +74,9 @@ fn described(args: &ConsulArgs, console: &mut Console<'_>) -> Result<Builder, St
             other => refuse(console, &format!("error: {other}\n")),
         });
         builder = builder.plan(plan?);
+    }
+    if let Err(error) = builder.check() {
+        return refuse(console, &format!("error: {error}\n"));
     }
     Ok(builder)
 }

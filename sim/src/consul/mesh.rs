@@ -43,12 +43,25 @@ pub struct Mesh {
     now: Duration,
 }
 
+/// Which of its lives a node is in, and how it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// How many lives of it have ended.
+    pub ended: u64,
+    /// Whether it runs, paused or not.
+    pub running: bool,
+    /// Whether its clock stands still.
+    pub paused: bool,
+}
+
 #[derive(Debug)]
 struct Node {
     consul: Option<Consul>,
     disk: Disk,
     /// When it next has something to do.
     deadline: Option<Duration>,
+    /// How many of its lives have ended.
+    ended: u64,
     paused: bool,
     /// What arrived while it was paused.
     inbox: VecDeque<(usize, Arrival)>,
@@ -85,6 +98,7 @@ impl Mesh {
             consul: None,
             disk: Disk::default(),
             deadline: None,
+            ended: 0,
             paused: false,
             inbox: VecDeque::new(),
             asked: Vec::new(),
@@ -123,10 +137,28 @@ impl Mesh {
         self.nodes.get(node)?.consul.as_ref()
     }
 
-    /// The server that leads, if there is one, and only one, that believes so.
+    /// The server that leads, if there is one, and only one, that believes so. One that is paused believes
+    /// nothing.
     pub fn leader(&self) -> Option<usize> {
-        let mut leaders = (0..self.config.servers).filter(|node| self.node(*node).is_some_and(Consul::leads));
+        let servers = self.running().filter(|(node, _)| *node < self.config.servers);
+        let mut leaders = servers.filter(|(_, slot)| slot.consul.as_ref().is_some_and(Consul::leads)).map(|(node, _)| node);
         leaders.next().filter(|_| leaders.next().is_none())
+    }
+
+    /// How many of the nodes, from the first, are servers.
+    pub fn servers(&self) -> usize {
+        self.config.servers
+    }
+
+    /// How a node is.
+    pub fn life(&self, node: usize) -> Option<Life> {
+        let slot = self.nodes.get(node)?;
+        Some(Life { ended: slot.ended, running: slot.consul.is_some(), paused: slot.paused })
+    }
+
+    /// Whether there is a leader, and every node that runs can have a request answered by it.
+    pub fn is_ready(&self) -> bool {
+        self.leader().is_some() && self.running().all(|(_, slot)| slot.consul.as_ref().is_some_and(Consul::is_ready))
     }
 
     /// Sets how long a message takes, from, to.
@@ -152,6 +184,7 @@ impl Mesh {
         let Some(slot) = self.nodes.get_mut(node) else { return };
         let Some(consul) = slot.consul.take() else { return };
         slot.disk = consul.disk();
+        slot.ended += 1;
         slot.paused = false;
         slot.inbox.clear();
         slot.asked.clear();
@@ -233,7 +266,7 @@ impl Mesh {
         }
     }
 
-    /// A client's request to a node. None when the node does not run.
+    /// A client's request to a node. None when the node does not run, or is paused.
     pub fn request(
         &mut self,
         now: Duration,
@@ -254,10 +287,11 @@ impl Mesh {
         Some(reply)
     }
 
-    /// Changes or asks a running node.
+    /// Changes or asks a node. None when it does not run, or is paused.
     pub fn with<T>(&mut self, now: Duration, node: usize, act: impl FnOnce(&mut Consul) -> T) -> Option<T> {
         self.advance(now);
-        let result = act(self.nodes.get_mut(node)?.consul.as_mut()?);
+        let slot = self.nodes.get_mut(node).filter(|slot| !slot.paused)?;
+        let result = act(slot.consul.as_mut()?);
         self.collect(node);
         Some(result)
     }

@@ -25,7 +25,7 @@ pub enum Sent {
     /// It was answered.
     Answered(Answer),
     /// It waits.
-    Waiting(Waiting),
+    Waiting(Box<Waiting>),
 }
 
 /// A request that waits.
@@ -84,7 +84,7 @@ impl Fake {
         let request = builder.body(body).expect("a request");
         match self.consul.request(self.now, LOCALHOST, &request) {
             Reply::Now(response) => Sent::Answered(answer(&response, request.method() == "HEAD")),
-            Reply::Blocked(blocked) => Sent::Waiting(Waiting { blocked }),
+            Reply::Blocked(blocked) => Sent::Waiting(Box::new(Waiting { blocked })),
             Reply::Pending(_) => unreachable!("a server that is alone keeps nobody waiting"),
         }
     }

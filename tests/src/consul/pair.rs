@@ -254,7 +254,7 @@ impl Play<'_> {
                 None => Err(self.only_fake(at, step, &fakes)),
             },
             Sent::Waiting(fake) => {
-                self.watches.push(Watch { at, step: step.clone(), real: client, fake });
+                self.watches.push(Watch { at, step: step.clone(), real: client, fake: *fake });
                 Ok(())
             }
         }

@@ -253,6 +253,15 @@ impl Consul {
         self.cluster.as_ref().is_none_or(|cluster| cluster.leads())
     }
 
+    /// Whether requests can be answered at once, as far as this node knows.
+    pub fn is_ready(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| match cluster.is_server() {
+            true if cluster.leads() => cluster.established,
+            true => cluster.leader().is_some(),
+            false => !cluster.live_servers().is_empty(),
+        })
+    }
+
     /// Where servers reach the one that leads, as far as this one knows.
     pub(super) fn leader_address(&self) -> Option<SocketAddr> {
         let own = SocketAddr::new(self.config.address, self.config.server_port);

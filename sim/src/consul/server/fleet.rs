@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use crate::consul::cluster::{Outgoing, Ticket};
-use crate::consul::mesh::Mesh;
+use crate::consul::mesh::{Life, Mesh};
 use crate::consul::{Blocked, Consul, Happened, Reply};
 
 /// One node, or several and the network between them.
@@ -32,6 +32,34 @@ impl From<Mesh> for Fleet {
 }
 
 impl Fleet {
+    /// How many nodes there are, running or not.
+    pub(super) fn len(&self) -> usize {
+        self.mesh().map_or(1, Mesh::len)
+    }
+
+    /// The cluster, if it is one.
+    pub fn mesh(&self) -> Option<&Mesh> {
+        match self {
+            Self::One(_) => None,
+            Self::Mesh(mesh) => Some(mesh),
+        }
+    }
+
+    /// The cluster, if it is one, to have something done to its nodes.
+    pub fn mesh_mut(&mut self) -> Option<&mut Mesh> {
+        match self {
+            Self::One(_) => None,
+            Self::Mesh(mesh) => Some(mesh),
+        }
+    }
+
+    /// How every node of a cluster is; none where there is but one node, which runs.
+    pub(super) fn lives(&self) -> Vec<Life> {
+        self.mesh()
+            .map(|mesh| (0..mesh.len()).filter_map(|node| mesh.life(node)).collect())
+            .unwrap_or_default()
+    }
+
     /// Changes or asks a node at `now`; none when it does not run. The only node there is has every number.
     pub fn with<T>(&mut self, now: Duration, node: usize, act: impl FnOnce(&mut Consul) -> T) -> Option<T> {
         match self {

@@ -15,6 +15,7 @@ mod gzip;
 mod request;
 mod response;
 mod shared;
+mod strikes;
 #[cfg(test)]
 mod tests;
 mod weather;
@@ -151,6 +152,21 @@ impl<C: Clock, O: Observer> Shell<C, O> {
         self.clients.count()
     }
 
+    /// What it serves.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Returns when its node is stopped, or does not run at all.
+    pub async fn stopped(&self) {
+        self.shared.stopped(self.node).await;
+    }
+
+    /// Returns when its node runs.
+    pub async fn running(&self) {
+        self.shared.running(self.node).await;
+    }
+
     /// Speaks HTTP/1 with `client` on `stream` until one of them ends it.
     ///
     /// A client that has as many connections as Consul allows is hung up on without a word.
@@ -158,6 +174,7 @@ impl<C: Clock, O: Observer> Shell<C, O> {
         let Some(_place) = self.clients.admit(client) else {
             return;
         };
+        let stopped = self.shared.stopped(self.node);
         let refused = async {
             match &self.weather {
                 Some(weather) => weather.refusing().await,
@@ -167,6 +184,7 @@ impl<C: Clock, O: Observer> Shell<C, O> {
         tokio::select! {
             biased;
             () = refused => {}
+            () = stopped => {}
             // How a connection ends is its client's business.
             _ = connection::run(self, stream, client) => {}
         }
@@ -214,6 +232,7 @@ impl<C: Clock, O: Observer> Shell<C, O> {
 
     /// Answers a request as Consul does.
     async fn ask(&self, client: IpAddr, request: &Request<Bytes>) -> Response<Bytes> {
+        self.shared.awake(self.node).await;
         self.shared.ask(self.clock.now(), self.node, &*self.observer, client, request).await
     }
 
