@@ -50,6 +50,11 @@ fn the_fakes_catalog_answers_as_the_real_one_does() {
     play(include_str!("parity/catalog.txt"));
 }
 
+#[test]
+fn the_fake_filters_as_the_real_one_does() {
+    play(include_str!("parity/filter.txt"));
+}
+
 /// Plays a script to both, a request a line: method, path, and a body after a bar.
 ///
 /// `{s1}` is the first session created, `{i}` the last index reported.

@@ -20,7 +20,6 @@ pub mod chaos;
 pub mod cluster;
 mod duration;
 pub mod fake;
-#[allow(dead_code, reason = "the API is wired to it next")]
 mod filter;
 #[allow(dead_code, reason = "user events and coordinates are wired to it next")]
 mod gossip;

@@ -7,11 +7,13 @@ use http::header::HeaderValue;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::filtering::Filtering;
 use super::params::Form;
 use super::reply::{self, Failure};
 use super::{Call, Outcome};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
+use crate::consul::filter::Kind;
 use crate::consul::state::catalog::{Check, Service, ServiceAddress, Weights};
 
 /// A service of the agent, which can be waited for by the hash of its content.
@@ -57,25 +59,17 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// # Errors
-/// When the client asks for a selection, which nothing here can make yet.
-fn unfiltered(call: &Call<'_>) -> Result<(), Failure> {
-    match call.params.get("filter") {
-        None | Some("") => Ok(()),
-        Some(_) => Err(Failure::internal("filter expressions are not simulated here")),
-    }
-}
-
 pub(super) fn services(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    unfiltered(call)?;
-    let services: BTreeMap<_, _> =
-        consul.agent.services().map(|service| (&service.id, Shown::new(service))).collect();
+    let services = consul.agent.services().map(Shown::new).collect();
+    let services = Filtering::of(call, Kind::AgentService)?.filtered(services)?;
+    let services: BTreeMap<_, _> = services.into_iter().map(|service| (service.id, service)).collect();
     Ok(call.json(&services))
 }
 
 pub(super) fn checks(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    unfiltered(call)?;
-    let checks: BTreeMap<_, &Check> = consul.agent.checks().map(|check| (&check.id, check)).collect();
+    let checks: Vec<&Check> = consul.agent.checks().collect();
+    let checks = Filtering::of(call, Kind::AgentCheck)?.filtered(checks)?;
+    let checks: BTreeMap<_, _> = checks.into_iter().map(|check| (&check.id, check)).collect();
     Ok(call.json(&checks))
 }
 

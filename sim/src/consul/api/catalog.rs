@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use super::filtering::{Filtering, Records};
+use super::filtering::Filtering;
 use super::narrow::{self, Narrow};
 use super::params::Form;
 use super::reply::{self, Failure};
@@ -14,6 +14,7 @@ use super::shown::{Joined, ShownNode, ShownService};
 use super::{Call, Outcome};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
+use crate::consul::filter::Kind;
 use crate::consul::state::catalog::{Catalog, Node, Service};
 
 /// What of the catalog is read.
@@ -43,7 +44,7 @@ pub(in crate::consul) struct Instances {
 }
 
 pub(super) fn nodes(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let narrow = Narrow::of(consul, call, Records::Nodes)?;
+    let narrow = Narrow::of(consul, call, Kind::Node)?;
     Ok(Outcome::Read(super::Read::Catalog(Read::Nodes(narrow))))
 }
 
@@ -52,24 +53,24 @@ pub(super) fn services(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failu
 }
 
 pub(super) fn service(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let instances = Instances::of(consul, call, false, Records::ServiceNodes)?;
+    let instances = Instances::of(consul, call, false, Kind::ServiceNode)?;
     Ok(Outcome::Read(super::Read::Catalog(Read::Service(instances))))
 }
 
 pub(super) fn connect(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let instances = Instances::of(consul, call, true, Records::ServiceNodes)?;
+    let instances = Instances::of(consul, call, true, Kind::ServiceNode)?;
     Ok(Outcome::Read(super::Read::Catalog(Read::Service(instances))))
 }
 
 pub(super) fn node(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let name = named(call, "Missing node name")?;
-    let filtering = Filtering::of(call, Records::NodeServices)?;
+    let filtering = Filtering::of(call, Kind::NodeService).map_err(Failure::of_query)?;
     Ok(Outcome::Read(super::Read::Catalog(Read::Node(name, filtering))))
 }
 
 pub(super) fn node_services(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let name = named(call, "Missing node name")?;
-    let filtering = Filtering::of(call, Records::NodeServices)?;
+    let filtering = Filtering::of(call, Kind::NodeService).map_err(Failure::of_query)?;
     Ok(Outcome::Read(super::Read::Catalog(Read::NodeServices(name, filtering))))
 }
 
@@ -84,12 +85,7 @@ pub(super) fn named(call: &Call<'_>, missing: &str) -> Result<String, Failure> {
 impl Instances {
     /// # Errors
     /// When the path names no service, or the filter is none.
-    pub(super) fn of(
-        consul: &Consul,
-        call: &Call<'_>,
-        connect: bool,
-        records: Records,
-    ) -> Result<Self, Failure> {
+    pub(super) fn of(consul: &Consul, call: &Call<'_>, connect: bool, kind: Kind) -> Result<Self, Failure> {
         let name = named(call, "Missing service name")?;
         // Tags do not narrow what is reached with Connect.
         let tags = call.params.has("tag") && !connect;
@@ -97,7 +93,7 @@ impl Instances {
             name,
             connect,
             tags: tags.then(|| call.params.all("tag").map(str::to_owned).collect()),
-            narrow: Narrow::of(consul, call, records)?,
+            narrow: Narrow::of(consul, call, kind)?,
         })
     }
 
@@ -216,7 +212,7 @@ impl Read {
                     None => None,
                 };
                 // An empty list is none, unless it is a filter's doing.
-                let services = services.filter(|services| !services.is_empty());
+                let services = services.filter(|services| !services.is_empty() || !filtering.is_empty());
                 let shown = NodeAndServices { node: node.map(|node| ShownNode::new(node)), services };
                 reply::json(StatusCode::OK, &shown, form.pretty)
             }

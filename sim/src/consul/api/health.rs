@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::catalog::{Instances, named};
-use super::filtering::{Filtering, Records};
+use super::filtering::Filtering;
 use super::narrow::Narrow;
 use super::params::Form;
 use super::reply::{self, Failure};
@@ -13,6 +13,7 @@ use super::shown::{ShownNode, ShownService};
 use super::{Call, Outcome};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
+use crate::consul::filter::Kind;
 use crate::consul::state::catalog::{Catalog, Check, PASSING};
 
 /// Checks in whatever state.
@@ -53,7 +54,7 @@ pub(super) fn connect(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, F
 }
 
 fn instances(consul: &Consul, call: &Call<'_>, connect: bool) -> Result<Outcome, Failure> {
-    let instances = Instances::of(consul, call, connect, Records::CheckServiceNodes)?;
+    let instances = Instances::of(consul, call, connect, Kind::CheckServiceNode)?;
     let passing = match call.params.get("passing") {
         None => false,
         Some("" | "1" | "t" | "T" | "TRUE" | "true" | "True") => true,
@@ -65,19 +66,19 @@ fn instances(consul: &Consul, call: &Call<'_>, connect: bool) -> Result<Outcome,
 
 pub(super) fn checks(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let name = named(call, "Missing service name")?;
-    let narrow = Narrow::of(consul, call, Records::Checks)?;
+    let narrow = Narrow::of(consul, call, Kind::HealthCheck)?;
     Ok(Outcome::Read(super::Read::Health(Read::Checks(name, narrow))))
 }
 
 pub(super) fn node(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let name = named(call, "Missing node name")?;
-    let filtering = Filtering::of(call, Records::Checks)?;
+    let filtering = Filtering::of(call, Kind::HealthCheck).map_err(Failure::of_query)?;
     Ok(Outcome::Read(super::Read::Health(Read::Node(name, filtering))))
 }
 
 pub(super) fn state(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let state = named(call, "Missing check state")?;
-    let narrow = Narrow::of(consul, call, Records::Checks)?;
+    let narrow = Narrow::of(consul, call, Kind::HealthCheck)?;
     Ok(Outcome::Read(super::Read::Health(Read::State(state, narrow))))
 }
 
