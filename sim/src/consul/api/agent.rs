@@ -7,6 +7,7 @@ use http::header::HeaderValue;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::access::May;
 use super::filtering::Filtering;
 use super::params::Form;
 use super::reply::{self, Failure};
@@ -60,17 +61,29 @@ impl<'a> Shown<'a> {
 }
 
 pub(super) fn services(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let services = consul.agent.services().map(Shown::new).collect();
+    call.form.may.known()?;
+    let readable = |service: &&Service| call.form.may.allows(|token| token.service_read(&service.name));
+    let services = consul.agent.services().filter(readable).map(Shown::new).collect();
     let services = Filtering::of(call, Kind::AgentService)?.filtered(services)?;
     let services: BTreeMap<_, _> = services.into_iter().map(|service| (service.id, service)).collect();
     Ok(call.json(&services))
 }
 
 pub(super) fn checks(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let checks: Vec<&Check> = consul.agent.checks().collect();
+    call.form.may.known()?;
+    let checks: Vec<&Check> =
+        consul.agent.checks().filter(|check| reads_own_check(&call.form.may, check)).collect();
     let checks = Filtering::of(call, Kind::AgentCheck)?.filtered(checks)?;
     let checks: BTreeMap<_, _> = checks.into_iter().map(|check| (&check.id, check)).collect();
     Ok(call.json(&checks))
+}
+
+/// Of its own checks an agent asks either, where its servers ask for both.
+fn reads_own_check(may: &May, check: &Check) -> bool {
+    may.allows(|token| match check.service_name.as_str() {
+        "" => token.node_read(&check.node),
+        service => token.service_read(service),
+    })
 }
 
 pub(super) fn service(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
@@ -96,6 +109,9 @@ impl ServiceRead {
             let text = format!("unknown service ID: {}", self.id);
             return Failure::new(StatusCode::NOT_FOUND, text).into_response();
         };
+        if let Err(denied) = form.may.need(|token| token.service_read(&service.name)) {
+            return Failure::from(denied).into_response();
+        }
         let hash = content_hash(service);
         let header = HeaderValue::from_str(&hash);
         let mut shown = Shown::new(service);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::access::May;
 use super::filtering::Filtering;
 use super::narrow::{self, Narrow};
 use super::params::Form;
@@ -115,6 +116,11 @@ impl Instances {
             .filter_map(|service| Some((&**catalog.node(&service.node)?, service)))
     }
 
+    /// Whether an instance may be shown. What is reached with Connect is asked for by another's name.
+    pub(super) fn readable(&self, service: &Service, may: &May) -> bool {
+        may.reads(service) && (!self.connect || may.allows(|token| token.service_read(&self.name)))
+    }
+
     /// When what an index looks up was last written.
     pub(super) fn rows_written(&self, catalog: &Catalog) -> u64 {
         match self.connect {
@@ -169,14 +175,16 @@ impl Read {
     pub(super) fn answer(&self, catalog: &Catalog, form: &Form) -> Result<Response<Bytes>, Failure> {
         Ok(match self {
             Self::Nodes(narrow) => {
-                let nodes = catalog.nodes().filter(|node| narrow.admits(node));
+                let readable = |node: &str| form.may.allows(|token| token.node_read(node));
+                let nodes = catalog.nodes().filter(|node| narrow.admits(node) && readable(&node.name));
                 let nodes = nodes.map(|node| ShownNode::new(node)).collect();
                 let nodes = narrow.arranged(catalog, nodes, ShownNode::name)?;
                 reply::json(StatusCode::OK, &nodes, form.pretty)
             }
             Self::Services(meta) => {
                 let mut services: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-                for service in catalog.services() {
+                let readable = |name: &str| form.may.allows(|token| token.service_read(name));
+                for service in catalog.services().filter(|service| readable(&service.name)) {
                     if meta.is_empty() || catalog.node(&service.node).is_some_and(|node| node.has_meta(meta))
                     {
                         services
@@ -190,25 +198,27 @@ impl Read {
             Self::Service(instances) => {
                 let joined = instances
                     .tagged(catalog)
-                    .filter(|(node, _)| instances.narrow.admits(node))
+                    .filter(|(node, service)| {
+                        instances.narrow.admits(node) && instances.readable(service, &form.may)
+                    })
                     .map(|(node, service)| Joined::new(node, service))
                     .collect();
                 let joined = instances.narrow.arranged(catalog, joined, Joined::node)?;
                 reply::json(StatusCode::OK, &joined, form.pretty)
             }
             Self::Node(name, filtering) => {
-                let Some(node) = catalog.node_or_id(name) else {
+                let Some(node) = readable_node(catalog, name, &form.may) else {
                     return Ok(reply::json(StatusCode::OK, &(), form.pretty));
                 };
-                let services = filtering.filtered(shown_on(catalog, node))?;
+                let services = filtering.filtered(shown_on(catalog, node, &form.may))?;
                 let services = services.into_iter().map(|service| (service.id(), service)).collect();
                 let shown = NodeAndServices::<BTreeMap<_, _>> { node: Some(ShownNode::new(node)), services };
                 reply::json(StatusCode::OK, &shown, form.pretty)
             }
             Self::NodeServices(name, filtering) => {
-                let node = catalog.node_or_id(name);
+                let node = readable_node(catalog, name, &form.may);
                 let services = match node {
-                    Some(node) => Some(filtering.filtered(shown_on(catalog, node))?),
+                    Some(node) => Some(filtering.filtered(shown_on(catalog, node, &form.may))?),
                     None => None,
                 };
                 // An empty list is none, unless it is a filter's doing.
@@ -229,8 +239,15 @@ impl Read {
     }
 }
 
-fn shown_on<'a>(catalog: &'a Catalog, node: &Node) -> Vec<ShownService<'a>> {
-    catalog.services_on(&node.name).map(|service| ShownService::new(service)).collect()
+fn readable_node<'a>(catalog: &'a Catalog, name: &str, may: &May) -> Option<&'a Node> {
+    let node = &**catalog.node_or_id(name)?;
+    may.allows(|token| token.node_read(&node.name)).then_some(node)
+}
+
+fn shown_on<'a>(catalog: &'a Catalog, node: &Node, may: &May) -> Vec<ShownService<'a>> {
+    let services = catalog.services_on(&node.name);
+    let services = services.filter(|service| may.allows(|token| token.service_read(&service.name)));
+    services.map(|service| ShownService::new(service)).collect()
 }
 
 #[derive(Serialize)]

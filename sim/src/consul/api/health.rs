@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::access::May;
 use super::catalog::{Instances, named};
 use super::filtering::Filtering;
 use super::narrow::Narrow;
@@ -159,7 +160,7 @@ impl Read {
     pub(super) fn answer(&self, catalog: &Catalog, form: &Form) -> Result<Response<Bytes>, Failure> {
         let (narrow, filtering) = match self {
             Self::Service { instances, passing } => {
-                let found = self.instances(instances, *passing, catalog)?;
+                let found = self.instances(instances, *passing, catalog, &form.may)?;
                 return Ok(reply::json(StatusCode::OK, &found, form.pretty));
             }
             Self::Checks(_, narrow) | Self::State(_, narrow) => (Some(narrow), &narrow.filtering),
@@ -170,7 +171,8 @@ impl Read {
                 !narrow.by_meta() || catalog.node(&check.node).is_some_and(|node| narrow.admits(node))
             })
         };
-        let checks: Vec<_> = self.found(catalog).filter(admitted).collect();
+        let checks: Vec<_> =
+            self.found(catalog).filter(admitted).filter(|check| form.may.reads_check(check)).collect();
         let checks = match narrow {
             Some(narrow) => narrow.arranged(catalog, checks, |check| &check.node)?,
             None => filtering.filtered(checks)?,
@@ -183,10 +185,11 @@ impl Read {
         instances: &'a Instances,
         passing: bool,
         catalog: &'a Catalog,
+        may: &May,
     ) -> Result<Vec<Instance<'a>>, Failure> {
         let found = instances
             .tagged(catalog)
-            .filter(|(node, _)| instances.narrow.admits(node))
+            .filter(|(node, service)| instances.narrow.admits(node) && instances.readable(service, may))
             .map(|(node, service)| {
                 let of_node = catalog.checks_of(&service.node, "");
                 let own = catalog.checks_of(&service.node, &service.id);
