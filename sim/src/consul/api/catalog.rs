@@ -223,7 +223,7 @@ impl Read {
                 };
                 // An empty list is none, unless it is a filter's doing.
                 let services = services.filter(|services| !services.is_empty() || !filtering.is_empty());
-                let shown = NodeAndServices { node: node.map(|node| ShownNode::new(node)), services };
+                let shown = NodeAndServices { node: node.map(ShownNode::new), services };
                 reply::json(StatusCode::OK, &shown, form.pretty)
             }
         })

@@ -315,7 +315,10 @@ pub(super) fn parse(
     if path.contains(char::is_control) {
         return Err(bad_request().into());
     }
-    if let Some(cleaned) = clean(&path) {
+    if let Some(mut cleaned) = clean(&path) {
+        if cleaned.strip_prefix("/v1/").is_some_and(lacks_slash) {
+            cleaned.push('/');
+        }
         return Err(moved(&cleaned, uri.query(), is_get).into());
     }
     if path == "/" {
@@ -327,11 +330,9 @@ pub(super) fn parse(
         return Err(reply::unknown().into());
     };
     let Some((endpoint, methods, rest)) = route(tail) else {
-        // A path that only lacks the slash before an empty rest.
-        let slashed = format!("{tail}/");
-        return Err(Box::new(match route(&slashed) {
-            Some((.., "")) => moved(&format!("{path}/"), uri.query(), is_get),
-            _ => reply::unknown(),
+        return Err(Box::new(match lacks_slash(tail) {
+            true => moved(&format!("{path}/"), uri.query(), is_get),
+            false => reply::unknown(),
         }));
     };
     let method = request.method();
@@ -357,6 +358,11 @@ pub(super) fn parse(
     let call = Call { method, rest, params, form, body: request.body(), agent };
     let outcome = endpoint(consul, &call).map_err(|failure| Box::new(failure.into_response()))?;
     Ok((outcome, call.form))
+}
+
+/// Whether a path after `/v1/` only lacks the slash before an empty rest.
+fn lacks_slash(tail: &str) -> bool {
+    route(tail).is_none() && matches!(route(&format!("{tail}/")), Some((.., "")))
 }
 
 /// The answer to what is no request at all.
