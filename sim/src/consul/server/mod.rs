@@ -12,6 +12,7 @@ mod clients;
 mod connection;
 mod fleet;
 mod gzip;
+mod probes;
 mod request;
 mod response;
 mod shared;
@@ -240,6 +241,7 @@ pub async fn serve<H: Host>(
     observer: Rc<impl Observer>,
 ) -> io::Result<Infallible> {
     let mut listener = host.listen(address).await?;
+    let mut prober = std::pin::pin!(probes::keep(host.clone(), shared.clone(), Rc::clone(&observer)));
     let shell = Shell::new(host, shared, observer);
     let mut connections = JoinSet::new();
     let mut clock = std::pin::pin!(shell.keep_time());
@@ -247,6 +249,7 @@ pub async fn serve<H: Host>(
         tokio::select! {
             biased;
             never = &mut clock => match never {},
+            never = &mut prober => match never {},
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
                 let (stream, client) = accepted?;
