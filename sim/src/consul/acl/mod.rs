@@ -259,12 +259,6 @@ impl Authorizer {
         event_read(event, Read);
         /// Whether events of a name may be fired.
         event_write(event, Write);
-        /// Whether a prepared query may be read.
-        #[cfg(test)]
-        query_read(query, Read);
-        /// Whether a prepared query may be written.
-        #[cfg(test)]
-        query_write(query, Write);
     }
 
     // Nothing that the last of these are for is simulated: they are here for what their rules mean.
@@ -276,9 +270,6 @@ impl Authorizer {
         /// Whether the keyring may be read.
         #[cfg(test)]
         keyring_read(keyring, Read, |this| this.otherwise);
-        /// Whether the keyring may be changed.
-        #[cfg(test)]
-        keyring_write(keyring, Write, |this| this.otherwise);
         /// Whether tokens and policies may be read. No default policy allows it.
         #[cfg(test)]
         acl_read(acl, Read, |_| false);
