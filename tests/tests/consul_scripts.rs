@@ -46,6 +46,11 @@ fn the_fakes_catalog_answers_as_the_real_one_does() {
 }
 
 #[test]
+fn the_fake_filters_as_the_real_one_does() {
+    play(include_str!("parity/filter.txt"));
+}
+
+#[test]
 fn the_fakes_agent_answers_as_the_real_one_does() {
     play(include_str!("parity/agent.txt"));
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Response;
 
 use super::Consul;
-use super::api::{Failure, Form};
+use super::api::{Failure, Form, May};
 use super::state::session::{New, Request, Session};
 use super::state::{Applied, Command, Effect, rules};
 use super::timers::{Due, Key};
@@ -41,15 +41,31 @@ pub(super) struct Leader {
 
 impl Consul {
     /// Carries out a write.
-    pub(super) fn propose(&mut self, proposal: Proposal) -> Applied {
-        match self.settle(proposal) {
+    pub(super) fn propose(&mut self, proposal: Proposal, may: &May) -> Applied {
+        match self.settle(proposal, may) {
             Ok(command) => self.apply(&command),
             Err(refused) => refused,
         }
     }
 
     /// Makes a command of a proposal, or says at once what it comes to.
-    pub(super) fn settle(&mut self, proposal: Proposal) -> Result<Command, Applied> {
+    pub(super) fn settle(&mut self, mut proposal: Proposal, may: &May) -> Result<Command, Applied> {
+        // What is wrong with a registration is said before who may make it.
+        match &mut proposal {
+            Proposal::Command(Command::Register(registration)) => {
+                rules::settle(registration).map_err(Applied::Failed)?;
+            }
+            Proposal::Command(Command::Deregister(gone)) if gone.node.is_empty() => {
+                return Err(Applied::Failed("Must provide node".to_owned()));
+            }
+            Proposal::Session(request) if !request.node.is_empty() => {
+                may.need(|token| token.session_write(&request.node))?;
+            }
+            _ => {}
+        }
+        if let Proposal::Command(command) = &proposal {
+            self.vet(command, may)?;
+        }
         match proposal {
             Proposal::Session(request) => {
                 let id = self.draw_uuid().into();
@@ -61,16 +77,12 @@ impl Consul {
                 }
                 Ok(Command::Lock(write, session))
             }
-            Proposal::Command(Command::Txn(mut operations)) => match self.state.precheck(&mut operations) {
-                Ok(()) => Ok(Command::Txn(operations)),
-                Err(refusals) => Err(Applied::Txn(Err(refusals))),
-            },
-            Proposal::Command(Command::Register(mut registration)) => {
-                rules::settle(&mut registration).map_err(Applied::Failed)?;
-                Ok(Command::Register(registration))
-            }
-            Proposal::Command(Command::Deregister(deregistration)) if deregistration.node.is_empty() => {
-                Err(Applied::Failed("Must provide node".to_owned()))
+            Proposal::Command(Command::Txn(mut operations)) => {
+                let denied = may.refusals(&operations);
+                match self.state.precheck(&mut operations, denied) {
+                    Ok(()) => Ok(Command::Txn(operations)),
+                    Err(refusals) => Err(Applied::Txn(Err(refusals))),
+                }
             }
             Proposal::Command(Command::Coordinates(coordinates)) => {
                 let valid = coordinates.iter().try_for_each(|coordinate| coordinate.point.validate());

@@ -141,7 +141,8 @@ impl Mesh {
     /// nothing.
     pub fn leader(&self) -> Option<usize> {
         let servers = self.running().filter(|(node, _)| *node < self.config.servers);
-        let mut leaders = servers.filter(|(_, slot)| slot.consul.as_ref().is_some_and(Consul::leads)).map(|(node, _)| node);
+        let mut leaders =
+            servers.filter(|(_, slot)| slot.consul.as_ref().is_some_and(Consul::leads)).map(|(node, _)| node);
         leaders.next().filter(|_| leaders.next().is_none())
     }
 
@@ -158,7 +159,8 @@ impl Mesh {
 
     /// Whether there is a leader, and every node that runs can have a request answered by it.
     pub fn is_ready(&self) -> bool {
-        self.leader().is_some() && self.running().all(|(_, slot)| slot.consul.as_ref().is_some_and(Consul::is_ready))
+        self.leader().is_some()
+            && self.running().all(|(_, slot)| slot.consul.as_ref().is_some_and(Consul::is_ready))
     }
 
     /// Sets how long a message takes, from, to.

@@ -84,6 +84,11 @@ impl Local {
         self.checks.values().map(|local| &local.check)
     }
 
+    /// One check.
+    pub(super) fn check(&self, id: &str) -> Option<&Check> {
+        self.checks.get(id).map(|local| &local.check)
+    }
+
     /// The checks of a service and of the node it is on.
     pub(super) fn checks_that_concern<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a Check> {
         self.checks().filter(move |check| check.service_id.is_empty() || check.service_id == service)

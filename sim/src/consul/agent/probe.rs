@@ -94,6 +94,11 @@ pub enum ProbeResult {
 }
 
 impl Consul {
+    /// Whether there are probes that are due.
+    pub fn has_probes(&self) -> bool {
+        !self.agent.due.is_empty()
+    }
+
     /// Takes the probes that are due. Each is to be answered with [`Self::probed`].
     pub fn take_probes(&mut self) -> Vec<Probe> {
         std::mem::take(&mut self.agent.due)

@@ -137,6 +137,9 @@ pub(in crate::consul) fn renewed(
     id: &str,
     form: &Form,
 ) -> Result<Response<Bytes>, Failure> {
+    if let Some(session) = consul.state.sessions.find(id).map_err(Failure::internal)? {
+        form.may.need(|token| token.session_write(&session.node))?;
+    }
     match consul.session_renew(id).map_err(Failure::internal)? {
         Some(session) => Ok(reply::json(StatusCode::OK, &[session], form.pretty)),
         None => Err(Failure::new(StatusCode::NOT_FOUND, format!("Session id '{id}' not found"))),
@@ -186,7 +189,7 @@ impl Read {
     }
 
     pub(super) fn answer(&self, consul: &Consul, form: &Form) -> Response<Bytes> {
-        let sessions: Vec<_> = match self {
+        let mut sessions: Vec<_> = match self {
             Self::One(id) => consul.state.sessions.find(id).ok().flatten().into_iter().collect(),
             Self::All => consul.state.sessions.iter().collect(),
             Self::Node(node) => consul
@@ -196,6 +199,7 @@ impl Read {
                 .filter(|session| session.node.eq_ignore_ascii_case(node))
                 .collect(),
         };
+        sessions.retain(|session| form.may.allows(|token| token.session_read(&session.node)));
         reply::json(StatusCode::OK, &sessions, form.pretty)
     }
 }

@@ -8,7 +8,7 @@ use http::{Request, Response};
 
 use crate::consul::cluster::{Outgoing, Ticket};
 use crate::consul::mesh::{Life, Mesh};
-use crate::consul::{Blocked, Consul, Happened, Reply};
+use crate::consul::{Blocked, Consul, Happened, Probe, Reply};
 
 /// One node, or several and the network between them.
 #[derive(Debug)]
@@ -135,6 +135,29 @@ impl Fleet {
         match self {
             Self::One(consul) => consul.forget(ticket),
             Self::Mesh(mesh) => mesh.forget(node, ticket),
+        }
+    }
+
+    /// Whether there are probes that are due.
+    pub(super) fn has_probes(&self) -> bool {
+        match self {
+            Self::One(consul) => consul.has_probes(),
+            Self::Mesh(mesh) => (0..mesh.len()).any(|node| mesh.node(node).is_some_and(Consul::has_probes)),
+        }
+    }
+
+    /// Takes the probes that are due, each with its node.
+    pub(super) fn take_probes(&mut self, now: Duration) -> Vec<(usize, Probe)> {
+        match self {
+            Self::One(consul) => consul.take_probes().into_iter().map(|probe| (0, probe)).collect(),
+            Self::Mesh(mesh) => {
+                let mut all = Vec::new();
+                for node in 0..mesh.len() {
+                    let probes = mesh.with(now, node, Consul::take_probes).unwrap_or_default();
+                    all.extend(probes.into_iter().map(|probe| (node, probe)));
+                }
+                all
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod clients;
 mod connection;
 mod fleet;
 mod gzip;
+mod probes;
 mod request;
 mod response;
 mod shared;
@@ -255,12 +256,15 @@ impl<C: Clock, O: Observer> Shell<C, O> {
 /// When it cannot listen there, or no longer accept.
 pub async fn serve<H: Host, O: Observer>(shell: Shell<H, O>, address: SocketAddr) -> io::Result<Infallible> {
     let mut listener = shell.clock.listen(address).await?;
+    let mut prober =
+        std::pin::pin!(probes::keep(shell.clock.clone(), shell.shared.clone(), Rc::clone(&shell.observer)));
     let mut connections = JoinSet::new();
     let mut clock = std::pin::pin!(shell.keep_time());
     loop {
         tokio::select! {
             biased;
             never = &mut clock => match never {},
+            never = &mut prober => match never {},
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
                 let (stream, client) = accepted?;

@@ -34,6 +34,8 @@ struct Inner {
     rescheduled: Notify,
     outbox: RefCell<VecDeque<Outgoing>>,
     posted: Notify,
+    /// Wakes who carries probes out when there are any.
+    probing: Notify,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,7 @@ impl Shared {
             rescheduled: Notify::new(),
             outbox: RefCell::default(),
             posted: Notify::new(),
+            probing: Notify::new(),
         }))
     }
 
@@ -118,6 +121,9 @@ impl Shared {
         if !outgoing.is_empty() {
             self.0.outbox.borrow_mut().extend(outgoing);
             self.0.posted.notify_one();
+        }
+        if fleet.has_probes() {
+            self.0.probing.notify_one();
         }
         if let Some(deadline) = fleet.next_deadline() {
             self.reschedule(deadline);
@@ -191,6 +197,11 @@ impl Shared {
             }
             self.0.posted.notified().await;
         }
+    }
+
+    /// Completes when there are probes to be carried out.
+    pub(super) async fn probing(&self) {
+        self.0.probing.notified().await;
     }
 
     /// Answers a client's request to a node, when there is an answer. A node that does not run never answers:
