@@ -22,6 +22,8 @@ mod duration;
 pub mod fake;
 #[allow(dead_code, reason = "the API is wired to it next")]
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 #[allow(dead_code, reason = "user events and coordinates are wired to it next")]
 mod gossip;
 mod leader;
