@@ -37,6 +37,8 @@ pub(super) type Finish = fn(Applied, &Form) -> Result<Response<Bytes>, Failure>;
 pub(super) struct Leader {
     expiries: BTreeMap<Rc<str>, Key>,
     others: BTreeSet<Key>,
+    /// When tombstones are forgotten, and up to which index.
+    buried: BTreeMap<Duration, u64>,
 }
 
 impl Consul {
@@ -135,7 +137,7 @@ impl Consul {
 
     /// Hands over to whoever leads next.
     pub(super) fn leader_stop(&mut self) {
-        let Leader { expiries, others } = std::mem::take(&mut self.leader);
+        let Leader { expiries, others, .. } = std::mem::take(&mut self.leader);
         for key in expiries.into_values().chain(others) {
             self.timers.cancel(Some(key));
         }
@@ -153,12 +155,17 @@ impl Consul {
         let after = self.now + TOMBSTONE_TTL;
         let granule = TOMBSTONE_GRANULARITY.as_secs();
         let at = Duration::from_secs((after.as_secs() / granule + 1) * granule);
-        self.leader_tick(at - self.now, Due::Tombstones(index));
+        // One timer, and one write, for all that are forgotten together.
+        if self.leader.buried.insert(at, index).is_none() {
+            self.leader_tick(at - self.now, Due::Tombstones);
+        }
     }
 
-    /// Forgets the deletes up to `index`.
-    pub(super) fn tombstones_due(&mut self, index: u64) {
-        self.write(Command::Reap(index));
+    /// Forgets the deletes that are old enough.
+    pub(super) fn tombstones_due(&mut self) {
+        if let Some((_, index)) = self.leader.buried.pop_first() {
+            self.write(Command::Reap(index));
+        }
     }
 
     /// Starts a session's TTL again. This writes nothing: no index moves and nobody is woken.

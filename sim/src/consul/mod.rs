@@ -20,6 +20,8 @@ pub mod cluster;
 mod duration;
 pub mod fake;
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 #[allow(dead_code, reason = "user events and coordinates are wired to it next")]
 mod gossip;
 mod leader;
@@ -170,7 +172,7 @@ impl Consul {
                 timers::Due::CheckProbe(id) => self.check_probe(&id),
                 timers::Due::CheckAlias(id) => self.check_alias(&id),
                 timers::Due::CriticalReap(id) => self.check_reap(&id),
-                timers::Due::Tombstones(index) => self.tombstones_due(index),
+                timers::Due::Tombstones => self.tombstones_due(),
                 timers::Due::Reconcile => self.reconcile_due(),
                 timers::Due::Autopilot => self.autopilot_due(),
                 timers::Due::AntiEntropy => self.sync_due(),

@@ -68,14 +68,16 @@ fn created(applied: Applied, form: &Form) -> Result<Response<Bytes>, Failure> {
 fn read(body: &Value, request: &mut Request) -> decode::Result<()> {
     for (name, _, value) in decode::fields(body, GO_TYPE)? {
         match name.as_str() {
+            "nodechecks" => request.node_checks = decode::texts(value, ".NodeChecks")?,
+            "servicechecks" => request.service_checks = service_checks(value)?,
+            "checks" => request.checks = decode::texts_as(value, ".Checks", CHECK_IDS)?,
+            // Null empties a list, and leaves everything else as it is.
+            _ if value.is_null() => {}
             "name" => request.name = decode::text(value, ".Name")?,
             "node" => request.node = decode::text(value, ".Node")?,
             "lockdelay" => request.lock_delay_nanos = lock_delay(value)?,
             "behavior" => request.behavior = decode::text(value, ".Behavior")?,
             "ttl" => request.ttl = decode::text(value, ".TTL")?,
-            "nodechecks" => request.node_checks = decode::texts(value, ".NodeChecks")?,
-            "servicechecks" => request.service_checks = service_checks(value)?,
-            "checks" => request.checks = decode::texts_as(value, ".Checks", CHECK_IDS)?,
             _ => {}
         }
     }

@@ -352,3 +352,25 @@ fn the_same_seed_gives_the_same_ids_and_waits() {
     let id = draw().0;
     assert_eq!((id.len(), &id[14..15]), (36, "4"));
 }
+
+#[test]
+fn deletes_of_half_a_minute_are_forgotten_by_one_write() {
+    let mut world = World::new();
+    for key in 0..100 {
+        world.ask(&format!("PUT /v1/kv/k{key} | v"));
+        world.ask(&format!("DELETE /v1/kv/k{key}"));
+    }
+    let before = world.consul.state.index;
+    world.at(15.0 * 60.0 + 31.0);
+    assert_eq!(world.consul.state.index, before + 1);
+}
+
+#[test]
+fn null_leaves_a_session_as_it_would_be_without_it() {
+    let mut world = World::new();
+    let id = world.session(r#"{"Name":null,"Node":null,"LockDelay":null,"Behavior":null,"TTL":null}"#);
+    let session = &world.json(&format!("GET /v1/session/info/{id}"))[0];
+    assert_eq!(session["Node"], "consul-1");
+    assert_eq!(session["LockDelay"], 15_000_000_000_i64);
+    assert_eq!(session["Behavior"], "release");
+}
