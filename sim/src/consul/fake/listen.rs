@@ -48,6 +48,7 @@ pub(super) async fn run(
         () = obey => {}
         () = announce => {}
         () = consul.run() => {}
+        () = consul.carry_out_probes() => {}
     }
 }
 

@@ -1,10 +1,14 @@
 //! What the fake brings to a shell: the runtime's clock, and a log of what happens.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::consul::Happened;
+use crate::consul::probe::Network;
 use crate::consul::server::{Clock, Exchange, Observer};
 
 /// The clock of the runtime it is used on.
@@ -18,6 +22,23 @@ impl TokioClock {
     /// A clock that begins now; whether answers carry a date is its caller's to say.
     pub(super) fn new(has_date: bool) -> Self {
         Self { began: Instant::now(), has_date }
+    }
+}
+
+/// Checks reach what the process reaches.
+impl Network for TokioClock {
+    type Stream = TcpStream;
+
+    fn now(&self) -> Duration {
+        Clock::now(self)
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+        tokio::time::sleep(duration)
+    }
+
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> + 'static {
+        TcpStream::connect(address)
     }
 }
 

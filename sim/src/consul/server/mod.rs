@@ -42,6 +42,7 @@ pub use self::shared::Shared;
 use self::weather::Weather;
 use super::Happened;
 use super::chaos::Chaos;
+use super::probe::Network;
 
 /// One answered request.
 #[derive(Debug)]
@@ -191,6 +192,12 @@ impl<C: Clock, O: Observer> Shell<C, O> {
         }
     }
 
+    /// Carries out from `host` what the checks of its agents try. None of them is ever tried unless this runs.
+    pub async fn carry_out_probes(&self, host: impl Network) -> Infallible {
+        let (shared, observer) = (self.shared.clone(), Rc::clone(&self.observer));
+        probes::keep(self.clock.clone(), host, shared, observer).await
+    }
+
     /// Lets everything happen when it is due. Nothing expires unless this runs.
     pub async fn keep_time(&self) -> Infallible {
         let weather = async {
@@ -256,8 +263,7 @@ impl<C: Clock, O: Observer> Shell<C, O> {
 /// When it cannot listen there, or no longer accept.
 pub async fn serve<H: Host, O: Observer>(shell: Shell<H, O>, address: SocketAddr) -> io::Result<Infallible> {
     let mut listener = shell.clock.listen(address).await?;
-    let mut prober =
-        std::pin::pin!(probes::keep(shell.clock.clone(), shell.shared.clone(), Rc::clone(&shell.observer)));
+    let mut prober = std::pin::pin!(shell.carry_out_probes(shell.clock.clone()));
     let mut connections = JoinSet::new();
     let mut clock = std::pin::pin!(shell.keep_time());
     loop {
