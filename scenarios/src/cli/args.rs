@@ -184,6 +184,15 @@ pub(super) struct ConsulArgs {
     /// What ids, jitter and chaos are drawn from
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
+    /// Go on from this file, if it is there, and write it at the end: keys, sessions, catalog, checks, as JSON
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["servers", "agents"])]
+    pub(super) data: Option<PathBuf>,
+    /// Look at tokens: this one may do everything, and whoever brings none, nothing
+    #[arg(long, value_name = "TOKEN")]
+    pub(super) token: Option<String>,
+    /// Look at tokens, and let each do what this file of TOML says
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub(super) acl: Option<PathBuf>,
     /// What goes wrong when: a file of TOML
     #[arg(long, value_name = "FILE")]
     pub(super) chaos: Option<PathBuf>,

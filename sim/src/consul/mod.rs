@@ -17,6 +17,7 @@ mod api;
 mod blocking;
 pub mod chaos;
 pub mod cluster;
+mod dump;
 mod duration;
 pub mod fake;
 mod filter;
@@ -47,6 +48,7 @@ use rand_chacha::ChaCha8Rng;
 pub use self::acl::{AclConfig, AgentTokens, DefaultPolicy, TokenConfig};
 pub use self::agent::probe::{HttpTarget, Probe, ProbeId, ProbeResult, Target};
 pub use self::blocking::Blocked;
+pub use self::dump::LoadError;
 pub use self::state::Happened;
 
 /// Who the server is.

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
@@ -13,7 +14,7 @@ use crate::consul::chaos::{Census, Chaos, ChaosPlan};
 use crate::consul::cluster::{ClusterConfig, Pace};
 use crate::consul::mesh::Mesh;
 use crate::consul::server::{Fleet, Shared, Shell};
-use crate::consul::{Consul, ConsulConfig};
+use crate::consul::{AclConfig, Consul, ConsulConfig, LoadError};
 use crate::seed::Seed;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -35,6 +36,7 @@ pub struct Builder {
     chaos: Chaos,
     plan: ChaosPlan,
     tls: Option<Tls>,
+    data: Option<Vec<u8>>,
 }
 
 impl Builder {
@@ -49,6 +51,7 @@ impl Builder {
             chaos: Chaos::new(),
             plan: ChaosPlan::default(),
             tls: None,
+            data: None,
         }
     }
 
@@ -125,6 +128,22 @@ impl Builder {
         self
     }
 
+    /// What it goes on from: what [`FakeConsul::dump`] gave. For a lone server only.
+    #[must_use]
+    pub fn data(mut self, dump: Vec<u8>) -> Self {
+        self.data = Some(dump);
+        self
+    }
+
+    /// Looks at tokens, and lets each do what these rules say.
+    ///
+    /// # Errors
+    /// When rules cannot be read, or a token names a policy there is none of.
+    pub fn acl(mut self, acl: AclConfig) -> Result<Self, String> {
+        self.config = self.config.with_acl(acl)?;
+        Ok(self)
+    }
+
     /// What goes wrong when, from the start on; in a cluster, from when it first has a leader.
     #[must_use]
     pub fn plan(mut self, plan: ChaosPlan) -> Self {
@@ -147,6 +166,12 @@ impl Builder {
         }
         if !(1..=10).contains(&self.raft_multiplier) {
             return invalid(format!("a raft multiplier of {}: it is 1 to 10", self.raft_multiplier));
+        }
+        if self.data.is_some() && !self.census.is_lone() {
+            return invalid("a dump is of a lone server, and loaded into one".to_owned());
+        }
+        if let Err(error) = self.lone() {
+            return invalid(error.to_string());
         }
         if let Err(unfit) = self.plan.fits(self.census) {
             return invalid(format!("the chaos plan: {unfit}"));
@@ -178,9 +203,21 @@ impl Builder {
         LocalConsul { shells, chaos, plan, seed, waits }
     }
 
+    /// A server that is alone, with what it goes on from.
+    fn lone(&self) -> Result<Consul, LoadError> {
+        let mut consul = Consul::new(self.config.clone(), self.seed.stream("consul", ""));
+        if let Some(dump) = &self.data {
+            consul.load(Duration::ZERO, dump)?;
+        }
+        Ok(consul)
+    }
+
     fn fleet(&self) -> Fleet {
-        if self.census.is_lone() {
-            return Consul::new(self.config.clone(), self.seed.stream("consul", "")).into();
+        if self.census.is_lone()
+            // A dump that cannot be loaded is refused before it comes to this.
+            && let Ok(consul) = self.lone()
+        {
+            return consul.into();
         }
         let nodes = (0..self.census.servers + self.census.agents).map(|node| {
             let mut config = self.config.clone();

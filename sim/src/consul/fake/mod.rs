@@ -33,7 +33,7 @@ use self::log::{Log, TokioClock};
 pub use self::tls::{Tls, TlsError};
 use super::chaos::{Census, Chaos, ChaosPlan};
 use super::mesh::Mesh;
-use super::server::{Clock, Shell};
+use super::server::{Clock, Fleet, Shell};
 use crate::seed::Seed;
 
 /// How often to look whether a cluster has a leader yet.
@@ -94,7 +94,30 @@ impl FakeConsul {
         self.on_its_thread(|consul| consul.connections()).await
     }
 
-    async fn on_its_thread(&self, ask: impl FnOnce(&LocalConsul) -> usize + Send + 'static) -> usize {
+    /// What a lone server holds, to be given to [`Builder::data`]; none from a cluster, or one that has ended.
+    pub async fn dump(&self) -> Option<Vec<u8>> {
+        self.on_its_thread(|consul| {
+            consul.shells[0].shared().read(|fleet| match fleet {
+                Fleet::One(consul) => consul.dump().ok(),
+                Fleet::Mesh(_) => None,
+            })
+        })
+        .await
+    }
+
+    /// Lets a lone server go on from what [`Self::dump`] gave. What it held before is gone.
+    ///
+    /// # Errors
+    /// When it cannot be gone on from, and when this is a cluster or has ended; nothing has changed then.
+    pub async fn load(&self, dump: Vec<u8>) -> Result<(), String> {
+        let loaded = self.on_its_thread(move |consul| Some(consul.load(&dump)));
+        loaded.await.unwrap_or_else(|| Err("it has ended".to_owned()))
+    }
+
+    async fn on_its_thread<T: Default + Send + 'static>(
+        &self,
+        ask: impl FnOnce(&LocalConsul) -> T + Send + 'static,
+    ) -> T {
         let (answer, answered) = oneshot::channel();
         let order: Order = Box::new(move |consul| {
             // Whoever asked may have gone.
@@ -162,6 +185,15 @@ impl LocalConsul {
         while !shell.shared().read(|fleet| fleet.mesh().is_none_or(Mesh::is_ready)) {
             shell.clock().sleep(LOOK_AGAIN).await;
         }
+    }
+
+    fn load(&self, dump: &[u8]) -> Result<(), String> {
+        let shell = &self.shells[0];
+        let now = shell.clock().now();
+        shell.shared().update_all(now, &Log, |fleet| match fleet {
+            Fleet::One(consul) => consul.load(now, dump).map_err(|error| error.to_string()),
+            Fleet::Mesh(_) => Err("a dump is of a lone server, and loaded into one".to_owned()),
+        })
     }
 
     /// Carries out what the checks of its agents try, over the network of this process.

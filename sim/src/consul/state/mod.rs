@@ -81,6 +81,12 @@ impl State {
         command.apply(self, index)
     }
 
+    /// Every index it counts on from.
+    pub(in crate::consul) fn indexes(&self) -> impl Iterator<Item = u64> {
+        let entries = self.kv.under("").flat_map(|entry| [entry.lock_index, entry.modify_index]);
+        [self.index, self.kv.index(), self.sessions.index()].into_iter().chain(entries)
+    }
+
     /// Grows whenever a blocking query may have something new to say.
     pub(in crate::consul) fn revision(&self) -> u64 {
         self.revision

@@ -1,6 +1,7 @@
 //! The state machine, seen from outside: requests and time in, answers and events out.
 
 mod catalog;
+mod dump;
 mod lag;
 mod watch;
 
