@@ -35,7 +35,9 @@ pub struct Mesh {
     /// When the last message on a connection arrives: nothing overtakes.
     order: BTreeMap<(usize, usize), Duration>,
     /// What connections keep while their link is cut.
-    kept: BTreeMap<(usize, usize), Kept>,
+    kept: BTreeMap<(usize, usize), VecDeque<Message>>,
+    /// Where a connection over a cut link was given up.
+    given_up: BTreeSet<(usize, usize)>,
     cut: BTreeSet<(usize, usize)>,
     latency: (Duration, Duration),
     stream: ChaCha8Rng,
@@ -53,14 +55,6 @@ struct Node {
     inbox: VecDeque<(usize, Arrival)>,
     /// Which clients' requests did.
     asked: Vec<Ticket>,
-}
-
-/// What a connection over a cut link keeps.
-#[derive(Debug)]
-struct Kept {
-    messages: VecDeque<Message>,
-    /// When both ends give the connection up, and what it kept with it.
-    until: Duration,
 }
 
 #[derive(Debug)]
@@ -95,6 +89,7 @@ impl Mesh {
             sent: 0,
             order: BTreeMap::new(),
             kept: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             cut: BTreeSet::new(),
             latency: (Duration::from_micros(200), Duration::from_micros(800)),
             stream,
@@ -220,12 +215,9 @@ impl Mesh {
     pub fn heal(&mut self, now: Duration) {
         self.advance(now);
         self.cut.clear();
+        self.given_up.clear();
         for ((from, to), kept) in std::mem::take(&mut self.kept) {
-            if kept.until <= self.now {
-                self.post(to, from, Arrival::Lost(Lost::Closed));
-                continue;
-            }
-            for message in kept.messages {
+            for message in kept {
                 self.post(from, to, Arrival::Message(Box::new(message)));
             }
         }
@@ -354,6 +346,14 @@ impl Mesh {
         let slot = &mut self.nodes[from];
         let Some(consul) = &mut slot.consul else { return };
         slot.deadline = consul.next_deadline();
+        for peer in consul.given_up() {
+            for link in [(from, peer), (peer, from)] {
+                if self.cut.contains(&link) {
+                    self.kept.remove(&link);
+                    self.given_up.insert(link);
+                }
+            }
+        }
         for Outgoing { to, message, way } in consul.outgoing() {
             if self.nodes.get(to).is_none_or(|slot| slot.consul.is_none()) {
                 // Whoever asks a machine where nothing listens is told so.
@@ -369,20 +369,16 @@ impl Mesh {
     }
 
     fn keep(&mut self, from: usize, to: usize, message: Message) {
-        let (least, most) = self.config.pace.rpc_hang;
-        let until = self.now + self.draw(least, most);
-        let new = || Kept { messages: VecDeque::new(), until };
-        let kept = self.kept.entry((from, to)).or_insert_with(new);
-        if kept.until <= self.now {
+        if self.given_up.contains(&(from, to)) {
             // There is no connection any more, and none can be made.
-            let at = self.now + NO_ROUTE;
             self.sent += 1;
-            self.traffic
-                .insert((at, self.sent), Parcel { from: to, to: from, arrival: Arrival::Lost(Lost::Silent) });
+            let lost = Parcel { from: to, to: from, arrival: Arrival::Lost(Lost::Silent) };
+            self.traffic.insert((self.now + NO_ROUTE, self.sent), lost);
             return;
         }
-        if kept.messages.len() < KEPT_MAX {
-            kept.messages.push_back(message);
+        let kept = self.kept.entry((from, to)).or_default();
+        if kept.len() < KEPT_MAX {
+            kept.push_back(message);
         }
     }
 

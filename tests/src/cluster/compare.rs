@@ -9,6 +9,9 @@ use super::findings::Findings;
 pub const SLACK: f64 = 1.0;
 /// How far besides, as a part of the figure.
 pub const SLACK_PART: f64 = 0.15;
+/// Which of several requests tries to connect, and which finds a connection that was just closed, is a race
+/// that two clusters need not run alike; an answer with this in it may be missing on the real one.
+const RACES: [&str; 2] = ["lead thread didn't get connection", "EOF"];
 /// An answer the model gives in this part of its runs must have been seen on the real one.
 const USUAL: f64 = 0.9;
 
@@ -46,6 +49,9 @@ pub fn differences(real: &Findings, model: &Findings) -> Vec<String> {
         let runs = *modelled.values().max().unwrap_or(&1) as f64;
         let usual = modelled.iter().filter(|(_, count)| **count as f64 >= USUAL * runs);
         for (answer, _) in usual.filter(|(answer, _)| !seen.contains_key(*answer)) {
+            if RACES.iter().any(|race| answer.contains(race)) {
+                continue;
+            }
             different.push(format!("{name}: only the model says {answer:?}"));
         }
     }

@@ -407,6 +407,7 @@ impl Consul {
     pub(in crate::consul) fn call_hangs(&mut self, node: usize) {
         if let Some(cluster) = &mut self.cluster {
             cluster.hangs.remove(&node);
+            cluster.given_up.push(node);
         }
         self.hang_up(node, Lost::Closed);
         self.settle_cluster();
