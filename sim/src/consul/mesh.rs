@@ -36,8 +36,8 @@ pub struct Mesh {
     order: BTreeMap<(usize, usize), Duration>,
     /// What connections keep while their link is cut.
     kept: BTreeMap<(usize, usize), VecDeque<Message>>,
-    /// Where a connection over a cut link was given up.
-    given_up: BTreeSet<(usize, usize)>,
+    /// Between whom there is a connection for calls, both ways.
+    connected: BTreeSet<(usize, usize)>,
     cut: BTreeSet<(usize, usize)>,
     latency: (Duration, Duration),
     stream: ChaCha8Rng,
@@ -89,7 +89,7 @@ impl Mesh {
             sent: 0,
             order: BTreeMap::new(),
             kept: BTreeMap::new(),
-            given_up: BTreeSet::new(),
+            connected: BTreeSet::new(),
             cut: BTreeSet::new(),
             latency: (Duration::from_micros(200), Duration::from_micros(800)),
             stream,
@@ -148,6 +148,7 @@ impl Mesh {
         slot.paused = false;
         slot.inbox.clear();
         slot.asked.clear();
+        self.connected.retain(|(from, to)| *from != node && *to != node);
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
             self.post(node, other, Arrival::Lost(Lost::Closed));
         }
@@ -215,7 +216,6 @@ impl Mesh {
     pub fn heal(&mut self, now: Duration) {
         self.advance(now);
         self.cut.clear();
-        self.given_up.clear();
         for ((from, to), kept) in std::mem::take(&mut self.kept) {
             for message in kept {
                 self.post(from, to, Arrival::Message(Box::new(message)));
@@ -348,10 +348,8 @@ impl Mesh {
         slot.deadline = consul.next_deadline();
         for peer in consul.given_up() {
             for link in [(from, peer), (peer, from)] {
-                if self.cut.contains(&link) {
-                    self.kept.remove(&link);
-                    self.given_up.insert(link);
-                }
+                self.kept.remove(&link);
+                self.connected.remove(&link);
             }
         }
         for Outgoing { to, message, way } in consul.outgoing() {
@@ -361,6 +359,9 @@ impl Mesh {
                     self.post(to, from, Arrival::Lost(Lost::Refused));
                 }
             } else if !self.cut.contains(&(from, to)) {
+                if way == Way::Connection && !message.is_resent() {
+                    self.connected.extend([(from, to), (to, from)]);
+                }
                 self.post(from, to, Arrival::Message(Box::new(message)));
             } else if way == Way::Connection && !message.is_resent() {
                 self.keep(from, to, message);
@@ -369,8 +370,8 @@ impl Mesh {
     }
 
     fn keep(&mut self, from: usize, to: usize, message: Message) {
-        if self.given_up.contains(&(from, to)) {
-            // There is no connection any more, and none can be made.
+        if !self.connected.contains(&(from, to)) {
+            // None can be made.
             self.sent += 1;
             let lost = Parcel { from: to, to: from, arrival: Arrival::Lost(Lost::Silent) };
             self.traffic.insert((self.now + NO_ROUTE, self.sent), lost);
