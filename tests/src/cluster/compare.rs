@@ -54,7 +54,7 @@ pub fn differences(real: &Findings, model: &Findings) -> Vec<String> {
     }
     for (name, modelled) in &model.answers {
         let Some(seen) = real.answers.get(name) else { continue };
-        let runs = *modelled.values().max().unwrap_or(&1) as f64;
+        let runs = model.runs.get(name).copied().unwrap_or(1) as f64;
         let usual = modelled.iter().filter(|(_, count)| **count as f64 >= USUAL * runs);
         for (answer, _) in usual.filter(|(answer, _)| !seen.contains_key(*answer)) {
             if RACES.iter().any(|race| answer.contains(race)) {
