@@ -34,7 +34,9 @@ pub struct Mesh {
     /// When the last message on a connection arrives: nothing overtakes.
     order: BTreeMap<(usize, usize), Duration>,
     /// What connections keep while their link is cut.
-    kept: BTreeMap<(usize, usize), Kept>,
+    kept: BTreeMap<(usize, usize), VecDeque<Message>>,
+    /// Between whom there is a connection for calls, both ways.
+    connected: BTreeSet<(usize, usize)>,
     cut: BTreeSet<(usize, usize)>,
     latency: (Duration, Duration),
     stream: ChaCha8Rng,
@@ -67,14 +69,6 @@ struct Node {
     inbox: VecDeque<(usize, Arrival)>,
     /// Which clients' requests did.
     asked: Vec<Ticket>,
-}
-
-/// What a connection over a cut link keeps.
-#[derive(Debug)]
-struct Kept {
-    messages: VecDeque<Message>,
-    /// When both ends give the connection up, and what it kept with it.
-    until: Duration,
 }
 
 #[derive(Debug)]
@@ -110,6 +104,7 @@ impl Mesh {
             sent: 0,
             order: BTreeMap::new(),
             kept: BTreeMap::new(),
+            connected: BTreeSet::new(),
             cut: BTreeSet::new(),
             latency: (Duration::from_micros(200), Duration::from_micros(800)),
             stream,
@@ -190,6 +185,7 @@ impl Mesh {
         slot.paused = false;
         slot.inbox.clear();
         slot.asked.clear();
+        self.connected.retain(|(from, to)| *from != node && *to != node);
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
             self.post(node, other, Arrival::Lost(Lost::Closed));
         }
@@ -258,11 +254,7 @@ impl Mesh {
         self.advance(now);
         self.cut.clear();
         for ((from, to), kept) in std::mem::take(&mut self.kept) {
-            if kept.until <= self.now {
-                self.post(to, from, Arrival::Lost(Lost::Closed));
-                continue;
-            }
-            for message in kept.messages {
+            for message in kept {
                 self.post(from, to, Arrival::Message(Box::new(message)));
             }
         }
@@ -394,6 +386,12 @@ impl Mesh {
         let slot = &mut self.nodes[from];
         let Some(consul) = &mut slot.consul else { return };
         slot.deadline = consul.next_deadline();
+        for peer in consul.given_up() {
+            for link in [(from, peer), (peer, from)] {
+                self.kept.remove(&link);
+                self.connected.remove(&link);
+            }
+        }
         for Outgoing { to, message, way } in consul.outgoing() {
             if self.nodes.get(to).is_none_or(|slot| slot.consul.is_none()) {
                 // Whoever asks a machine where nothing listens is told so.
@@ -401,6 +399,9 @@ impl Mesh {
                     self.post(to, from, Arrival::Lost(Lost::Refused));
                 }
             } else if !self.cut.contains(&(from, to)) {
+                if way == Way::Connection && !message.is_resent() {
+                    self.connected.extend([(from, to), (to, from)]);
+                }
                 self.post(from, to, Arrival::Message(Box::new(message)));
             } else if way == Way::Connection {
                 self.keep(from, to, message);
@@ -409,20 +410,16 @@ impl Mesh {
     }
 
     fn keep(&mut self, from: usize, to: usize, message: Message) {
-        let (least, most) = self.config.pace.rpc_hang;
-        let until = self.now + self.draw(least, most);
-        let new = || Kept { messages: VecDeque::new(), until };
-        let kept = self.kept.entry((from, to)).or_insert_with(new);
-        if kept.until <= self.now {
-            // There is no connection any more, and none can be made.
-            let at = self.now + NO_ROUTE;
+        if !self.connected.contains(&(from, to)) {
+            // None can be made.
             self.sent += 1;
-            self.traffic
-                .insert((at, self.sent), Parcel { from: to, to: from, arrival: Arrival::Lost(Lost::Silent) });
+            let lost = Parcel { from: to, to: from, arrival: Arrival::Lost(Lost::Silent) };
+            self.traffic.insert((self.now + NO_ROUTE, self.sent), lost);
             return;
         }
-        if kept.messages.len() < KEPT_MAX {
-            kept.messages.push_back(message);
+        let kept = self.kept.entry((from, to)).or_default();
+        if kept.len() < KEPT_MAX {
+            kept.push_back(message);
         }
     }
 

@@ -9,8 +9,16 @@ use super::findings::Findings;
 pub const SLACK: f64 = 1.0;
 /// How far besides, as a part of the figure.
 pub const SLACK_PART: f64 = 0.15;
+/// Which of several requests tries to connect, and which finds a connection that was just closed, is a race
+/// that two clusters need not run alike; an answer with this in it may be missing on the real one.
+const RACES: [&str; 2] = ["lead thread didn't get connection", "EOF"];
+/// What only the real one says, by what it is of and how it ends: the model does not have this.
+const KNOWN: [(&str, &str); 1] = [
+    // A stream to the new leader that was kept from before the cut.
+    ("healed, write through the one that was cut off", "EOF"),
+];
 /// An answer the model gives in this part of its runs must have been seen on the real one.
-const USUAL: f64 = 0.9;
+const USUAL: f64 = 0.99;
 
 /// What differs, each in a line.
 pub fn differences(real: &Findings, model: &Findings) -> Vec<String> {
@@ -38,14 +46,20 @@ pub fn differences(real: &Findings, model: &Findings) -> Vec<String> {
             continue;
         };
         for answer in seen.keys().filter(|answer| !modelled.contains_key(*answer)) {
+            if KNOWN.iter().any(|(of, end)| name.ends_with(of) && answer.ends_with(end)) {
+                continue;
+            }
             different.push(format!("{name}: only the real one says {answer:?}"));
         }
     }
     for (name, modelled) in &model.answers {
         let Some(seen) = real.answers.get(name) else { continue };
-        let runs = *modelled.values().max().unwrap_or(&1) as f64;
+        let runs = model.runs.get(name).copied().unwrap_or(1) as f64;
         let usual = modelled.iter().filter(|(_, count)| **count as f64 >= USUAL * runs);
         for (answer, _) in usual.filter(|(answer, _)| !seen.contains_key(*answer)) {
+            if RACES.iter().any(|race| answer.contains(race)) {
+                continue;
+            }
             different.push(format!("{name}: only the model says {answer:?}"));
         }
     }

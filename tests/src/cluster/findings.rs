@@ -11,6 +11,8 @@ pub struct Findings {
     pub figures: BTreeMap<String, Vec<f64>>,
     /// How many runs saw which answers.
     pub answers: BTreeMap<String, BTreeMap<String, usize>>,
+    /// How many runs there were, by what was asked.
+    pub runs: BTreeMap<String, usize>,
 }
 
 impl Findings {
@@ -21,8 +23,10 @@ impl Findings {
 
     /// Adds what one run was answered, without what differs from cluster to cluster.
     pub fn answers<'a>(&mut self, name: impl Into<String>, answers: impl IntoIterator<Item = &'a Answer>) {
+        let name = name.into();
         let distinct: BTreeSet<String> = answers.into_iter().map(plain).collect();
-        let seen = self.answers.entry(name.into()).or_default();
+        *self.runs.entry(name.clone()).or_default() += 1;
+        let seen = self.answers.entry(name).or_default();
         for answer in distinct {
             *seen.entry(answer).or_default() += 1;
         }
@@ -32,6 +36,9 @@ impl Findings {
     pub fn absorb(&mut self, other: Self) {
         for (name, mut values) in other.figures {
             self.figures.entry(name).or_default().append(&mut values);
+        }
+        for (name, runs) in other.runs {
+            *self.runs.entry(name).or_default() += runs;
         }
         for (name, seen) in other.answers {
             let ours = self.answers.entry(name).or_default();

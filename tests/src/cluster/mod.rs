@@ -24,6 +24,15 @@ pub const AGENT: usize = 3;
 /// Servers and agents.
 pub const NODES: usize = 4;
 
+/// What a cluster is started with.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// `performance.raft_multiplier`.
+    pub raft_multiplier: u32,
+    /// `autopilot.cleanup_dead_servers`: whether a server that fails is removed from the others' midst.
+    pub cleanup: bool,
+}
+
 /// What a node is called.
 pub fn name(node: usize) -> String {
     if node == AGENT { "agent".to_owned() } else { format!("server-{}", node + 1) }

@@ -11,7 +11,7 @@ use ironbird_sim::consul::mesh::Mesh;
 use ironbird_sim::consul::{ConsulConfig, Reply};
 use ironbird_sim::seed::Seed;
 
-use super::{Answer, Cluster, NODES, SERVERS, Token, name};
+use super::{Answer, Cluster, NODES, SERVERS, Setting, Token, name};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1));
 
@@ -28,12 +28,15 @@ pub struct Model {
 
 impl Model {
     /// A cluster that has settled, under a seed.
-    pub fn settled(seed: u64, raft_multiplier: u32) -> Self {
+    pub fn settled(seed: u64, setting: Setting) -> Self {
         let nodes = (0..NODES).map(|node| {
             let last = u8::try_from(node + 1).expect("a small cluster");
             ConsulConfig::new(name(node), IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)))
         });
-        let pace = Pace { raft_multiplier, ..Pace::default() };
+        let mut pace = Pace { raft_multiplier: setting.raft_multiplier, ..Pace::default() };
+        if !setting.cleanup {
+            pace.autopilot = Duration::ZERO;
+        }
         let config = ClusterConfig { nodes: nodes.collect(), servers: SERVERS, pace };
         let mut model = Self {
             mesh: Mesh::new(config, Seed(seed).stream("cluster", "")),

@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::namespaces::{self, Namespaces};
-use super::{AGENT, Answer, Cluster, NODES, SERVERS, Token, name};
+use super::{AGENT, Answer, Cluster, NODES, SERVERS, Setting, Token, name};
 
 /// How long a client waits for an answer at most.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -48,7 +48,7 @@ impl Real {
     /// # Panics
     /// When it does not come up.
     #[expect(clippy::disallowed_types, reason = "real processes run in real time")]
-    pub fn settled(number: usize, raft_multiplier: u32, network: Option<Namespaces>) -> Self {
+    pub fn settled(number: usize, setting: Setting, network: Option<Namespaces>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let addresses: Vec<String> = (0..NODES)
             .map(|node| match &network {
@@ -57,7 +57,7 @@ impl Real {
             })
             .collect();
         for node in 0..NODES {
-            let config = configuration(folder.path(), node, &addresses, raft_multiplier);
+            let config = configuration(folder.path(), node, &addresses, setting);
             std::fs::write(folder.path().join(format!("{node}.json")), config).expect("a file of our own");
         }
         let (arrivals, arriving) = channel();
@@ -224,7 +224,7 @@ fn loopback(number: usize, node: usize) -> String {
     format!("127.{}.{}.{}", 16 + process % 200, number * 25 + process as usize / 200 % 25, node + 1)
 }
 
-fn configuration(folder: &Path, node: usize, addresses: &[String], raft_multiplier: u32) -> String {
+fn configuration(folder: &Path, node: usize, addresses: &[String], setting: Setting) -> String {
     let socket = folder.join(format!("{node}.sock"));
     let mut config = serde_json::json!({
         "node_name": name(node),
@@ -233,13 +233,14 @@ fn configuration(folder: &Path, node: usize, addresses: &[String], raft_multipli
         "data_dir": folder.join(format!("{node}.data")),
         "addresses": { "http": format!("unix://{}", socket.display()) },
         "ports": { "dns": -1, "https": -1, "grpc": -1, "serf_wan": -1 },
-        "performance": { "raft_multiplier": raft_multiplier },
+        "performance": { "raft_multiplier": setting.raft_multiplier },
         "retry_join": addresses,
         "retry_interval": "1s",
         "disable_update_check": true,
     });
     if node < SERVERS {
         config["bootstrap_expect"] = SERVERS.into();
+        config["autopilot"] = serde_json::json!({ "cleanup_dead_servers": setting.cleanup });
     }
     config.to_string()
 }

@@ -350,7 +350,11 @@ impl Consul {
     }
 
     fn ask_leader(&mut self, id: JobId) {
-        let leader = self.cluster.as_ref().and_then(|cluster| cluster.leader());
+        // Whom gossip takes for dead cannot be asked, whatever raft says.
+        let leader = self
+            .cluster
+            .as_ref()
+            .and_then(|cluster| cluster.leader().filter(|leader| cluster.live_servers().contains(leader)));
         match leader {
             Some(leader) => self.call(id, leader),
             None => self.hold(id, NO_LEADER),
@@ -407,6 +411,7 @@ impl Consul {
     pub(in crate::consul) fn call_hangs(&mut self, node: usize) {
         if let Some(cluster) = &mut self.cluster {
             cluster.hangs.remove(&node);
+            cluster.given_up.push(node);
         }
         self.hang_up(node, Lost::Closed);
         self.settle_cluster();

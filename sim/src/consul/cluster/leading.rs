@@ -121,7 +121,7 @@ impl Consul {
             .filter(|member| cluster.named(&member.name).is_some_and(|node| node < servers))
             .map(|member| member.name.to_string())
             .collect();
-        if !failed.is_empty() && failed.len() < servers / 2 {
+        if !failed.is_empty() && failed.len() <= (servers - 1) / 2 {
             let now = self.now;
             for node in failed {
                 if let Some(cluster) = &mut self.cluster {

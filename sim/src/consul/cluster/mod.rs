@@ -113,6 +113,8 @@ pub(super) struct Cluster {
     hangs: BTreeMap<usize, super::timers::Key>,
     /// Which server an agent asks.
     preferred: usize,
+    /// Whose connection was given up.
+    given_up: Vec<usize>,
     answers: Vec<(Ticket, Response<Bytes>)>,
     outgoing: Vec<Outgoing>,
     sync: sync::Sync,
@@ -212,6 +214,7 @@ impl Consul {
             calls: BTreeMap::new(),
             hangs: BTreeMap::new(),
             preferred: me % config.servers,
+            given_up: Vec::new(),
             answers: Vec::new(),
             outgoing: Vec::new(),
             sync: sync::Sync::default(),
@@ -293,6 +296,11 @@ impl Consul {
     /// Takes what is to be sent to other nodes.
     pub fn outgoing(&mut self) -> Vec<Outgoing> {
         self.cluster.as_mut().map(|cluster| std::mem::take(&mut cluster.outgoing)).unwrap_or_default()
+    }
+
+    /// Takes the nodes that were given up: whatever a connection to one still holds is lost.
+    pub fn given_up(&mut self) -> Vec<usize> {
+        self.cluster.as_mut().map(|cluster| std::mem::take(&mut cluster.given_up)).unwrap_or_default()
     }
 
     /// Takes the answers that are ready to those who wait for them.
