@@ -8,8 +8,8 @@
 //! started with `-server -bootstrap`: statuses, headers, bodies and error texts. `tests/consul_parity.rs`
 //! plays the same requests to both. What it does not know it refuses; it never pretends.
 //!
-//! The rule a change must keep: whatever the servers of a cluster agree on is in [`state`], and changes
-//! by a command of the log and in no other way. What one agent knows by itself is in [`agent`].
+//! The rule a change must keep: whatever the servers of a cluster agree on is in `state`, and changes
+//! by a command of the log and in no other way. What one agent knows by itself is in `agent`.
 
 mod acl;
 mod agent;

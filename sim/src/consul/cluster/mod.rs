@@ -2,10 +2,10 @@
 //!
 //! Every node runs an agent and gossips; servers also hold the state, and agree on it by raft. A request
 //! that a node cannot answer itself goes to one that can: from an agent to a server, from a server to the
-//! leader ([`jobs`]). Nodes talk in [`Message`]s, which the node's owner carries: [`Consul::outgoing`]
+//! leader (`jobs`). Nodes talk in [`Message`]s, which the node's owner carries: [`Consul::outgoing`]
 //! and [`Consul::receive`].
 //!
-//! A server that is its cluster's only node has no [`Cluster`]: it applies what it is asked to at once.
+//! A server that is its cluster's only node has no `Cluster`: it applies what it is asked to at once.
 
 mod jobs;
 mod leading;

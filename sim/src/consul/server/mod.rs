@@ -1,4 +1,4 @@
-//! The shell: puts a [`Consul`] on a network.
+//! The shell: puts a [`Consul`](super::Consul) on a network.
 //!
 //! A [`Shell`] speaks HTTP/1.1 on any byte stream, as Go's server does on the wire (`request`, `chunked`,
 //! `response`, `gzip`), and watches the clock beside that. [`serve`] listens for it on a [`Host`]. Whatever

@@ -37,7 +37,10 @@ fn a_loaded_server_answers_as_the_dumped_one() {
     ] {
         let line = format!("GET /v1/{path}");
         assert_eq!(after.ask(&line), before.ask(&line), "{path}");
-        assert!(after.index(NEAR, &format!("/v1/{path}")) > 1 || path.starts_with("agent"), "{path}");
+        if !path.starts_with("agent") {
+            let path = format!("/v1/{path}");
+            assert_eq!(after.index(NEAR, &path), before.index(NEAR, &path), "{path}");
+        }
     }
     assert_eq!(after.consul.dump().expect("JSON"), dump, "and can be dumped again");
 }
