@@ -1,7 +1,7 @@
 //! A cluster of processes of the real Consul.
 //!
 //! Their HTTP is on Unix sockets, which no cut network keeps a client from. They talk to each other on
-//! loopback addresses of their own, or in [namespaces](super::namespaces) when they are to be cut off.
+//! loopback addresses of their own, or in [`super::namespaces`] when they are to be cut off.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
