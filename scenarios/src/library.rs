@@ -21,7 +21,16 @@ macro_rules! built_in {
     };
 }
 
-built_in!["races/replica-before-backup.toml", "failover/leader-kill.toml", "failover/lagging-catalog.toml",];
+built_in![
+    "consul/agent-cut-off.toml",
+    "consul/consul-errors.toml",
+    "consul/consul-leader-change.toml",
+    "consul/consul-leader-isolated.toml",
+    "consul/consul-quorum-lost.toml",
+    "races/replica-before-backup.toml",
+    "failover/leader-kill.toml",
+    "failover/lagging-catalog.toml",
+];
 
 /// A file deeper than this below a folder is not looked for.
 const MAX_DEPTH: usize = 16;

@@ -8,9 +8,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::StatusCode;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
+use crate::consul::chaos::Trouble;
 use crate::seed::Seed;
 
 /// The faults of one run.
@@ -115,6 +117,10 @@ pub enum FaultKind {
         /// How much later.
         delay: Duration,
     },
+    /// A node of Consul is killed and comes back with an empty disk.
+    LoseDisk,
+    /// A node of Consul answers its clients otherwise than it should.
+    Trouble(Trouble),
 }
 
 impl FaultKind {
@@ -132,12 +138,19 @@ impl FaultKind {
             Self::Latency { .. } => "latency",
             Self::Loss { .. } => "loss",
             Self::CatalogLag { .. } => "catalog-lag",
+            Self::LoseDisk => "lose-disk",
+            Self::Trouble(trouble) => trouble.name(),
         }
     }
 
     /// Whether it is the end of a container, which the scheduler then replaces.
     pub fn ends_container(&self) -> bool {
         matches!(self, Self::Kill | Self::PowerLoss | Self::Stop | Self::Remove)
+    }
+
+    /// Whether only a node of Consul can have it.
+    pub fn is_consuls_own(&self) -> bool {
+        matches!(self, Self::LoseDisk | Self::Trouble(_))
     }
 
     /// The other side, where there is one.
@@ -153,12 +166,14 @@ impl FaultKind {
             | Self::Stop
             | Self::Remove
             | Self::Pause
-            | Self::CatalogLag { .. } => None,
+            | Self::CatalogLag { .. }
+            | Self::LoseDisk
+            | Self::Trouble(_) => None,
         }
     }
 
     /// Every name, for messages.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 17] = [
         "kill",
         "power-loss",
         "stop",
@@ -170,6 +185,12 @@ impl FaultKind {
         "latency",
         "loss",
         "catalog-lag",
+        "lose-disk",
+        "errors",
+        "leaderless",
+        "refuse",
+        "hang",
+        "index-reset",
     ];
 }
 
@@ -198,8 +219,12 @@ pub enum Target {
     Instances,
     /// All instances that no passing check speaks for.
     Unhealthy,
-    /// The Consul server.
+    /// Every node of Consul.
     Consul,
+    /// The server that leads Consul's others.
+    ConsulLeader,
+    /// One server of Consul that does not, drawn.
+    ConsulFollower,
     /// The object store.
     Store,
     /// All clients.
@@ -210,21 +235,43 @@ pub enum Target {
 
 impl Target {
     /// The words that are not machine names.
-    pub const ROLES: [&'static str; 8] =
-        ["leader", "replica", "replicas", "instances", "unhealthy", "consul", "store", "clients"];
+    pub const ROLES: [&'static str; 10] = [
+        "leader",
+        "replica",
+        "replicas",
+        "instances",
+        "unhealthy",
+        "consul",
+        "consul-leader",
+        "consul-follower",
+        "store",
+        "clients",
+    ];
+
+    /// Whether it is one or more nodes of Consul.
+    pub fn is_consul(&self) -> bool {
+        match self {
+            Self::Consul | Self::ConsulLeader | Self::ConsulFollower => true,
+            Self::Host(name) => name.starts_with("consul-") || name.starts_with("agent-"),
+            _ => false,
+        }
+    }
 
     /// Whether it means instances of the cluster, which run in containers.
     fn is_instances(&self) -> bool {
         match self {
             Self::Leader | Self::Replica | Self::Replicas | Self::Instances | Self::Unhealthy => true,
-            Self::Consul | Self::Store | Self::Clients => false,
+            Self::Consul | Self::ConsulLeader | Self::ConsulFollower | Self::Store | Self::Clients => false,
             Self::Host(name) => name.starts_with("mysql-"),
         }
     }
 
     /// Whether it means one machine at most, and the same one for both sides of a fault.
     fn is_one_machine(&self) -> bool {
-        matches!(self, Self::Leader | Self::Replica | Self::Consul | Self::Store | Self::Host(_))
+        matches!(
+            self,
+            Self::Leader | Self::Replica | Self::Consul | Self::ConsulLeader | Self::Store | Self::Host(_)
+        )
     }
 }
 
@@ -239,6 +286,8 @@ impl FromStr for Target {
             "instances" => Self::Instances,
             "unhealthy" => Self::Unhealthy,
             "consul" => Self::Consul,
+            "consul-leader" => Self::ConsulLeader,
+            "consul-follower" => Self::ConsulFollower,
             "store" => Self::Store,
             "clients" => Self::Clients,
             name if is_host_name(name) => Self::Host(name.to_owned()),
@@ -254,7 +303,8 @@ impl FromStr for Target {
 
 fn is_host_name(text: &str) -> bool {
     text.rsplit_once('-').is_some_and(|(stem, number)| {
-        matches!(stem, "mysql" | "client") && number.parse::<u32>().is_ok_and(|number| number > 0)
+        matches!(stem, "mysql" | "client" | "consul" | "agent")
+            && number.parse::<u32>().is_ok_and(|number| number > 0)
     })
 }
 
@@ -281,6 +331,8 @@ impl fmt::Display for Target {
             Self::Instances => "instances",
             Self::Unhealthy => "unhealthy",
             Self::Consul => "consul",
+            Self::ConsulLeader => "consul-leader",
+            Self::ConsulFollower => "consul-follower",
             Self::Store => "store",
             Self::Clients => "clients",
             Self::Host(name) => name,
@@ -378,13 +430,15 @@ struct Written {
     delay: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rate: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
 }
 
 impl TryFrom<Written> for Fault {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { at, kind: name, target, lasting, mut peer, mut delay, mut rate } = written;
+        let Written { at, kind: name, target, lasting, mut peer, mut delay, mut rate, mut status } = written;
         let need = |field: &str| format!("a `{name}` fault needs `{field}`");
         let kind = match name.as_str() {
             "kill" => FaultKind::Kill,
@@ -407,19 +461,50 @@ impl TryFrom<Written> for Fault {
                     .ok_or_else(|| format!("{}, from 0 to below 1", need("rate")))?,
             },
             "catalog-lag" => FaultKind::CatalogLag { delay: delay.take().ok_or_else(|| need("delay"))? },
+            "lose-disk" => FaultKind::LoseDisk,
+            "errors" => FaultKind::Trouble(Trouble::Errors {
+                status: status
+                    .take()
+                    .and_then(|status| StatusCode::from_u16(status).ok())
+                    .filter(|status| status.is_client_error() || status.is_server_error())
+                    .ok_or_else(|| format!("{}, 400 to 599", need("status")))?,
+                share: rate
+                    .take()
+                    .filter(|rate| (0.0..=1.0).contains(rate))
+                    .ok_or_else(|| format!("{}, from 0 to 1", need("rate")))?,
+            }),
+            "leaderless" => FaultKind::Trouble(Trouble::Leaderless),
+            "refuse" => FaultKind::Trouble(Trouble::Refuse),
+            "hang" => FaultKind::Trouble(Trouble::Hang),
+            "index-reset" => FaultKind::Trouble(Trouble::IndexReset),
             other => {
                 return Err(format!("`{other}` is no kind of fault: one of {}", FaultKind::NAMES.join(", ")));
             }
         };
-        let unused = [("peer", peer.is_some()), ("delay", delay.is_some()), ("rate", rate.is_some())];
+        let unused = [
+            ("peer", peer.is_some()),
+            ("delay", delay.is_some()),
+            ("rate", rate.is_some()),
+            ("status", status.is_some()),
+        ];
         if let Some((field, _)) = unused.into_iter().find(|(_, there)| *there) {
             return Err(format!("a `{name}` fault takes no `{field}`"));
         }
-        let momentary = kind.ends_container();
-        if momentary && !target.is_instances() {
+        let of_consul = target.is_consul();
+        // A scheduler replaces a container; a node of Consul comes back by itself.
+        let momentary = match &kind {
+            FaultKind::Trouble(Trouble::IndexReset) => true,
+            FaultKind::Kill | FaultKind::PowerLoss | FaultKind::Stop => !of_consul,
+            FaultKind::Remove => true,
+            _ => false,
+        };
+        if kind.ends_container() && !target.is_instances() && (!of_consul || kind == FaultKind::Remove) {
             return Err(format!("a `{name}` fault needs an instance for its `target`, not `{target}`"));
         }
-        if matches!(kind, FaultKind::CatalogLag { .. }) && matches!(target, Target::Consul | Target::Store) {
+        if kind.is_consuls_own() && !of_consul {
+            return Err(format!("a `{name}` fault needs a node of Consul for its `target`, not `{target}`"));
+        }
+        if matches!(kind, FaultKind::CatalogLag { .. }) && (of_consul || target == Target::Store) {
             return Err(format!("a `{name}` fault needs a `target` that asks Consul, not `{target}`"));
         }
         if kind.peer() == Some(&target) && target.is_one_machine() {
@@ -429,6 +514,9 @@ impl TryFrom<Written> for Fault {
             (None, true) => Lasting::Moment,
             (Some(_), true) => return Err(format!("a `{name}` fault happens at once and takes no `for`")),
             (None, false) => return Err(need("for")),
+            (Some("ever"), false) if of_consul && (kind.ends_container() || kind == FaultKind::LoseDisk) => {
+                return Err(format!("a `{name}` fault of Consul ends: `for` says when the node comes back"));
+            }
             (Some("ever"), false) => Lasting::Forever,
             (Some(text), false) => Lasting::For(humantime::parse_duration(text).map_err(|error| {
                 format!("`for` is neither \"ever\" nor a duration like \"30s\": {error}")
@@ -441,12 +529,19 @@ impl TryFrom<Written> for Fault {
 impl From<Fault> for Written {
     fn from(fault: Fault) -> Self {
         let kind = fault.kind.name().to_owned();
+        let mut status = None;
         let (peer, delay, rate) = match fault.kind {
+            FaultKind::Trouble(Trouble::Errors { status: of, share }) => {
+                status = Some(of.as_u16());
+                (None, None, Some(share))
+            }
             FaultKind::Kill
             | FaultKind::PowerLoss
             | FaultKind::Stop
             | FaultKind::Remove
-            | FaultKind::Pause => (None, None, None),
+            | FaultKind::Pause
+            | FaultKind::LoseDisk
+            | FaultKind::Trouble(_) => (None, None, None),
             FaultKind::Cut { peer } | FaultKind::CutOneWay { peer } | FaultKind::Hold { peer } => {
                 (Some(peer), None, None)
             }
@@ -459,7 +554,7 @@ impl From<Fault> for Written {
             Lasting::For(length) => Some(humantime::format_duration(length).to_string()),
             Lasting::Forever => Some("ever".to_owned()),
         };
-        Self { at: fault.at, kind, target: fault.target, lasting, peer, delay, rate }
+        Self { at: fault.at, kind, target: fault.target, lasting, peer, delay, rate, status }
     }
 }
 
@@ -474,7 +569,7 @@ mod tests {
     #[test]
     fn only_instances_run_in_containers() {
         for kind in ["kill", "power-loss", "stop", "remove"] {
-            for target in ["consul", "store", "clients", "client-1"] {
+            for target in ["store", "clients", "client-1"] {
                 let error = read(&format!("kind = \"{kind}\"\ntarget = \"{target}\"")).unwrap_err();
                 assert_eq!(
                     error,
@@ -484,6 +579,40 @@ mod tests {
             for target in ["leader", "replica", "replicas", "instances", "unhealthy", "mysql-2"] {
                 read(&format!("kind = \"{kind}\"\ntarget = \"{target}\"")).unwrap();
             }
+        }
+    }
+
+    #[test]
+    fn a_node_of_consul_comes_back() {
+        for target in ["consul", "consul-leader", "consul-follower", "consul-2", "agent-1"] {
+            for kind in ["kill", "power-loss", "stop", "lose-disk"] {
+                let fault = format!("kind = \"{kind}\"\ntarget = \"{target}\"");
+                assert_eq!(read(&fault).unwrap_err(), format!("a `{kind}` fault needs `for`"));
+                let fault = format!("{fault}\nfor = \"30s\"");
+                assert_eq!(read(&fault).unwrap().lasting, Lasting::For(Duration::from_secs(30)));
+                let ever = read(&fault.replace("30s", "ever")).unwrap_err();
+                assert_eq!(
+                    ever,
+                    format!("a `{kind}` fault of Consul ends: `for` says when the node comes back")
+                );
+            }
+        }
+        assert_eq!(
+            read("kind = \"lose-disk\"\ntarget = \"leader\"\nfor = \"1s\"").unwrap_err(),
+            "a `lose-disk` fault needs a node of Consul for its `target`, not `leader`"
+        );
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for fault in [
+            "kind = \"errors\"\ntarget = \"consul\"\nfor = \"1m\"\nrate = 0.5\nstatus = 429",
+            "kind = \"index-reset\"\ntarget = \"consul-2\"",
+            "kind = \"kill\"\ntarget = \"consul-leader\"\nfor = \"30s\"",
+        ] {
+            let fault = read(fault).unwrap();
+            let text = toml::to_string(&fault).unwrap();
+            assert_eq!(toml::from_str::<Fault>(&text).unwrap(), fault, "{text}");
         }
     }
 

@@ -176,6 +176,16 @@ pub enum WriteOutcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "consul", rename_all = "kebab-case")]
 pub enum ConsulEvent {
+    /// A server of a cluster leads, and has given every session all of its time again.
+    LeaderEstablished {
+        /// Its name.
+        server: String,
+    },
+    /// A server that led has noticed that it does no more.
+    LeaderDeposed {
+        /// Its name.
+        server: String,
+    },
     /// A session was created.
     SessionCreated {
         /// Its id.

@@ -50,13 +50,17 @@ pub fn quiet_at(spec: &Spec, plan: &FaultPlan) -> Duration {
 /// It is the sum of what can follow on each other at worst:
 ///
 /// - the dead holder's session, which Consul ends at twice its TTL, and then the lock-delay;
+/// - where Consul itself has several servers: its own election, and the session's time once more;
 /// - one poll of the watch, and two health checks until the new role is known and passing;
 /// - a new container: its start, and a data directory either set up, copied and restored, or just
 ///   restored; the object store is asked twice, and a database may have to start twice (once to be set
 ///   up, once for good).
 pub fn recovery_bound(spec: &Spec) -> Duration {
-    let Spec { cluster, scheduler, mysql, store, .. } = spec;
-    let election = 2 * cluster.session_ttl + cluster.lock_delay;
+    let Spec { cluster, consul, scheduler, mysql, store, .. } = spec;
+    // A new leader of Consul gives every session all of its time again.
+    let failover =
+        if consul.servers > 1 { consul.outage() + 2 * cluster.session_ttl } else { Duration::ZERO };
+    let election = 2 * cluster.session_ttl + cluster.lock_delay + failover;
     let noticing = cluster.watch_interval + 2 * cluster.health_interval;
     let provisioning = scheduler.replacement.to
         + mysql.install.to

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ironbird_agent::duration;
 use serde::{Deserialize, Serialize};
 
+use crate::consul::cluster::Pace;
 use crate::plan::{FaultPlan, Span};
 
 /// One scenario variant, complete.
@@ -14,6 +15,8 @@ use crate::plan::{FaultPlan, Span};
 pub struct Spec {
     /// The service's instances and their agents.
     pub cluster: Cluster,
+    /// Consul's servers and agents.
+    pub consul: ConsulNodes,
     /// Links between machines.
     pub network: Network,
     /// The object store.
@@ -87,6 +90,78 @@ impl Default for Cluster {
             health_ttl: Duration::from_secs(25),
             watch_interval: Duration::from_secs(10),
         }
+    }
+}
+
+/// Consul's servers and agents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct ConsulNodes {
+    /// How many servers there are, 1 to 5. One that is alone answers at once; several agree by raft.
+    pub servers: usize,
+    /// How many machines run an agent only. Instances and clients ask them, in turn, if there are any, and
+    /// the servers, in turn, if not.
+    pub agents: usize,
+    /// Consul's `raft_multiplier`, 1 to 10: it stretches elections and leases.
+    pub raft_multiplier: u32,
+    /// How long a request waits for a leader.
+    #[serde(with = "duration")]
+    pub rpc_hold: Duration,
+    /// How long a call to a machine that fell silent hangs.
+    pub rpc_hang: Span,
+    /// How often an agent compares all it knows with the catalog; up to as much again is added.
+    #[serde(with = "duration")]
+    pub anti_entropy: Duration,
+    /// How long it waits after it could not; up to as much again is added.
+    #[serde(with = "duration")]
+    pub anti_entropy_retry: Duration,
+    /// How often a leader compares all members with the catalog.
+    #[serde(with = "duration")]
+    pub reconcile: Duration,
+    /// How often autopilot looks for servers to clean up; zero for never.
+    #[serde(with = "duration")]
+    pub autopilot: Duration,
+}
+
+impl Default for ConsulNodes {
+    fn default() -> Self {
+        let pace = Pace::default();
+        Self {
+            servers: 1,
+            agents: 0,
+            raft_multiplier: pace.raft_multiplier,
+            rpc_hold: pace.rpc_hold,
+            rpc_hang: Span { from: pace.rpc_hang.0, to: pace.rpc_hang.1 },
+            anti_entropy: pace.anti_entropy,
+            anti_entropy_retry: pace.anti_entropy_retry,
+            reconcile: pace.reconcile,
+            autopilot: pace.autopilot,
+        }
+    }
+}
+
+impl ConsulNodes {
+    /// How long its nodes take for what.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace {
+            raft_multiplier: self.raft_multiplier,
+            rpc_hold: self.rpc_hold,
+            rpc_hang: (self.rpc_hang.from, self.rpc_hang.to),
+            anti_entropy: self.anti_entropy,
+            anti_entropy_retry: self.anti_entropy_retry,
+            reconcile: self.reconcile,
+            autopilot: self.autopilot,
+        }
+    }
+
+    /// The longest it can be without a leader once all its servers reach each other: an election, one more
+    /// after a split vote, and what a request then waits at most. Nothing for a server that is alone.
+    pub fn outage(&self) -> Duration {
+        if self.servers == 1 {
+            return Duration::ZERO;
+        }
+        let timeout = Duration::from_secs(2) * self.raft_multiplier;
+        3 * timeout + self.rpc_hold + self.rpc_hang.to
     }
 }
 

@@ -49,6 +49,8 @@ fn consul(event: &ConsulEvent) -> String {
             }
             words + &format!(", lock-delay {}", length(Duration::from_micros(*lock_delay_us)))
         }
+        ConsulEvent::LeaderEstablished { server } => format!("{server} leads Consul's servers"),
+        ConsulEvent::LeaderDeposed { server } => format!("{server} leads Consul's servers no more"),
         ConsulEvent::SessionRenewed { session } => format!("session {session} renewed"),
         ConsulEvent::SessionInvalidated { session, why } => match why.as_str() {
             "expired" | "destroyed" => format!("session {session} {why}"),
@@ -140,9 +142,13 @@ pub(super) fn planned(fault: &Fault) -> String {
     }
     words += &format!(": {} {}", fault.kind.name(), fault.target);
     words += &match &fault.kind {
-        FaultKind::Kill | FaultKind::PowerLoss | FaultKind::Stop | FaultKind::Remove | FaultKind::Pause => {
-            String::new()
-        }
+        FaultKind::Kill
+        | FaultKind::PowerLoss
+        | FaultKind::Stop
+        | FaultKind::Remove
+        | FaultKind::Pause
+        | FaultKind::LoseDisk
+        | FaultKind::Trouble(_) => String::new(),
         FaultKind::Cut { peer } => format!(" from {peer}"),
         FaultKind::CutOneWay { peer } | FaultKind::Hold { peer } => format!(" to {peer}"),
         FaultKind::Latency { peer, delay } => format!(" to {peer}, {} more", length(*delay)),

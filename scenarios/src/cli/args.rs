@@ -45,6 +45,7 @@ Examples:
   ironbird consul
   ironbird consul --http 127.0.0.1:0 -v
   ironbird consul --chaos flaky.toml
+  ironbird consul --servers 3 --agents 1
   ironbird consul --tls-cert server.pem --tls-key server.key --tls-client-ca ca.pem
 
 A chaos plan is a list of faults; `at` counts from the start and may be a range:
@@ -54,7 +55,9 @@ A chaos plan is a list of faults; `at` counts from the start and may be a range:
   kind = \"stale\"        # the catalog of this much earlier
   delay = \"5s\"
 Kinds: stale (delay), slow (latency, may be a range), leaderless, errors (status, share), refuse, hang,
-index-reset (no `for`)";
+index-reset (no `for`)
+Kinds for clusters: kill-leader (wipe), kill-server (target, wipe), pause-server (target), isolate (target);
+a target is leader, follower, or a node like server-2 or agent-1; with `wipe = true` it loses its disk";
 
 const WHICH: &str = "\
 A scenario (`leader-kill`), one variant of it (`leader-kill/hardened`), a file, a file and a variant \
@@ -160,15 +163,36 @@ pub(super) struct ConsulArgs {
     /// Where to listen; port 0 picks a free one, which is printed
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8500")]
     pub(super) http: SocketAddr,
-    /// The name of its node
-    #[arg(long, value_name = "NAME", default_value = "ironbird")]
-    pub(super) node: String,
+    /// How many servers there are, 1 to 5; several elect a leader, and listen on the ports from that one on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(super) servers: u8,
+    /// How many agents there are beside the servers, 0 to 16, on the ports after theirs
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub(super) agents: u8,
+    /// How slowly servers take their leader for dead, 1 to 10; Consul's own default is 5
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub(super) raft_multiplier: u32,
+    /// Print the addresses at once, and not when there is a leader
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    /// The name of its node, `ironbird` by default; those of a cluster are server-1, agent-1 and so on
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["servers", "agents"])]
+    pub(super) node: Option<String>,
     /// Its datacenter
     #[arg(long, value_name = "NAME", default_value = "dc1")]
     pub(super) datacenter: String,
     /// What ids, jitter and chaos are drawn from
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
+    /// Go on from this file, if it is there, and write it at the end: keys, sessions, catalog, checks, as JSON
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["servers", "agents"])]
+    pub(super) data: Option<PathBuf>,
+    /// Look at tokens: this one may do everything, and whoever brings none, nothing
+    #[arg(long, value_name = "TOKEN")]
+    pub(super) token: Option<String>,
+    /// Look at tokens, and let each do what this file of TOML says
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub(super) acl: Option<PathBuf>,
     /// What goes wrong when: a file of TOML
     #[arg(long, value_name = "FILE")]
     pub(super) chaos: Option<PathBuf>,

@@ -4,7 +4,7 @@
 //! can be. As with scenarios, every field is read on its own first, so that a complaint points at the word
 //! that is wrong.
 
-use ironbird_sim::consul::chaos::{ChaosFault, ChaosPlan, Trouble};
+use ironbird_sim::consul::chaos::{ChaosFault, ChaosPlan, Trouble, Whom};
 use ironbird_sim::plan::Span;
 use serde::Deserialize;
 use toml::Spanned;
@@ -78,6 +78,8 @@ fn fields_are_sound(table: &DeTable<'_>, complaints: &mut Complaints<'_>) -> boo
             "for" | "delay" => reads_as::<Length>(value, complaints),
             "status" => reads_as::<u16>(value, complaints),
             "share" => reads_as::<f64>(value, complaints),
+            "target" => reads_as::<Whom>(value, complaints),
+            "wipe" => reads_as::<bool>(value, complaints),
             other => {
                 complaints.unknown(key.span(), "field of a fault", other, ChaosFault::FIELDS);
                 false
@@ -134,6 +136,12 @@ mod tests {
                 "[[fault]]\nat = \"1s\"\nfor = \"1s\"\nkind = \"errors\"\nstatus = 200",
                 (5, 1),
                 "`status` 200 is no error: 400 to 599",
+                "",
+            ),
+            (
+                "[[fault]]\nat = \"1s\"\nfor = \"1s\"\nkind = \"isolate\"\ntarget = \"server-0\"",
+                (5, 10),
+                "`server-0` is no target",
                 "",
             ),
             ("[[fault]]\nat = 1\nkind = \"refuse\"", (2, 6), "invalid type", ""),

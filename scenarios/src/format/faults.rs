@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::complaints::Complaints;
 use super::limits::MAX_FAULTS;
 
-const FIELDS: [&str; 7] = ["at", "kind", "target", "for", "peer", "delay", "rate"];
+const FIELDS: [&str; 8] = ["at", "kind", "target", "for", "peer", "delay", "rate", "status"];
 
 /// A duration as faults write it.
 #[derive(Deserialize)]
@@ -62,6 +62,7 @@ fn check_one(fault: &Spanned<DeValue<'_>>, table: &DeTable<'_>, complaints: &mut
             "for" if value.get_ref().as_str() == Some("ever") => true,
             "for" | "delay" => reads_as::<Length>(value, complaints),
             "rate" => reads_as::<f64>(value, complaints),
+            "status" => reads_as::<u16>(value, complaints),
             other => {
                 complaints.unknown(key.span(), "field of a fault", other, FIELDS);
                 false

@@ -41,6 +41,16 @@ pub(super) fn check(spec: &Spec, tree: &DeTable<'_>, whole: Range<usize>, compla
     at.time("cluster", "health-interval", cluster.health_interval, 100 * MILLISECOND..=HOUR);
     at.time("cluster", "health-ttl", cluster.health_ttl, SECOND..=DAY);
     at.time("cluster", "watch-interval", cluster.watch_interval, 100 * MILLISECOND..=HOUR);
+    let consul = &spec.consul;
+    at.number("consul", "servers", consul.servers, 1..=5);
+    at.number("consul", "agents", consul.agents, 0..=5);
+    at.number("consul", "raft-multiplier", consul.raft_multiplier as usize, 1..=10);
+    at.time("consul", "rpc-hold", consul.rpc_hold, Duration::ZERO..=MINUTE);
+    at.span("consul", "rpc-hang", consul.rpc_hang, SECOND..=HOUR);
+    at.time("consul", "anti-entropy", consul.anti_entropy, SECOND..=DAY);
+    at.time("consul", "anti-entropy-retry", consul.anti_entropy_retry, SECOND..=DAY);
+    at.time("consul", "reconcile", consul.reconcile, SECOND..=DAY);
+    at.time("consul", "autopilot", consul.autopilot, Duration::ZERO..=DAY);
     at.span("network", "latency", spec.network.latency, Duration::ZERO..=MINUTE);
     at.share("network", "loss", spec.network.loss);
     at.span("store", "latency", spec.store.latency, Duration::ZERO..=HOUR);

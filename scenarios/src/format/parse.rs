@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The parts of a [`Spec`].
-const SPEC: [&str; 7] = ["cluster", "network", "store", "mysql", "scheduler", "workload", "fault"];
+const SPEC: [&str; 8] = ["cluster", "consul", "network", "store", "mysql", "scheduler", "workload", "fault"];
 /// What a file says besides.
 const FILE: [&str; 5] = ["name", "title", "why", "seeds", "variant"];
 const DEFAULT_SEEDS: u64 = 100;

@@ -68,11 +68,15 @@ impl Blocked {
         until: Until,
         seen: Seen,
     ) -> Self {
+        // An agent waits for events by itself, as long as it can and not a moment more.
+        let of_events = matches!(read, Read::Events(_));
         let wait = match form.wait {
+            Duration::ZERO if of_events => WAIT_MAX,
             Duration::ZERO => WAIT_DEFAULT,
             wait => wait.min(WAIT_MAX),
         };
-        let deadline = consul.now + wait + consul.draw_below(wait / JITTER_FRACTION);
+        let jitter = if of_events { Duration::ZERO } else { consul.draw_below(wait / JITTER_FRACTION) };
+        let deadline = consul.now + wait + jitter;
         Self { read, form, reader, until, seen, deadline }
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Response;
 
 use super::Consul;
-use super::api::{Failure, Form};
+use super::api::{Failure, Form, May};
 use super::state::session::{New, Request, Session};
 use super::state::{Applied, Command, Effect, rules};
 use super::timers::{Due, Key};
@@ -37,19 +37,37 @@ pub(super) type Finish = fn(Applied, &Form) -> Result<Response<Bytes>, Failure>;
 pub(super) struct Leader {
     expiries: BTreeMap<Rc<str>, Key>,
     others: BTreeSet<Key>,
+    /// When tombstones are forgotten, and up to which index.
+    buried: BTreeMap<Duration, u64>,
 }
 
 impl Consul {
     /// Carries out a write.
-    pub(super) fn propose(&mut self, proposal: Proposal) -> Applied {
-        match self.settle(proposal) {
+    pub(super) fn propose(&mut self, proposal: Proposal, may: &May) -> Applied {
+        match self.settle(proposal, may) {
             Ok(command) => self.apply(&command),
             Err(refused) => refused,
         }
     }
 
     /// Makes a command of a proposal, or says at once what it comes to.
-    pub(super) fn settle(&mut self, proposal: Proposal) -> Result<Command, Applied> {
+    pub(super) fn settle(&mut self, mut proposal: Proposal, may: &May) -> Result<Command, Applied> {
+        // What is wrong with a registration is said before who may make it.
+        match &mut proposal {
+            Proposal::Command(Command::Register(registration)) => {
+                rules::settle(registration).map_err(Applied::Failed)?;
+            }
+            Proposal::Command(Command::Deregister(gone)) if gone.node.is_empty() => {
+                return Err(Applied::Failed("Must provide node".to_owned()));
+            }
+            Proposal::Session(request) if !request.node.is_empty() => {
+                may.need(|token| token.session_write(&request.node))?;
+            }
+            _ => {}
+        }
+        if let Proposal::Command(command) = &proposal {
+            self.vet(command, may)?;
+        }
         match proposal {
             Proposal::Session(request) => {
                 let id = self.draw_uuid().into();
@@ -61,16 +79,12 @@ impl Consul {
                 }
                 Ok(Command::Lock(write, session))
             }
-            Proposal::Command(Command::Txn(mut operations)) => match self.state.precheck(&mut operations) {
-                Ok(()) => Ok(Command::Txn(operations)),
-                Err(refusals) => Err(Applied::Txn(Err(refusals))),
-            },
-            Proposal::Command(Command::Register(mut registration)) => {
-                rules::settle(&mut registration).map_err(Applied::Failed)?;
-                Ok(Command::Register(registration))
-            }
-            Proposal::Command(Command::Deregister(deregistration)) if deregistration.node.is_empty() => {
-                Err(Applied::Failed("Must provide node".to_owned()))
+            Proposal::Command(Command::Txn(mut operations)) => {
+                let denied = may.refusals(&operations);
+                match self.state.precheck(&mut operations, denied) {
+                    Ok(()) => Ok(Command::Txn(operations)),
+                    Err(refusals) => Err(Applied::Txn(Err(refusals))),
+                }
             }
             Proposal::Command(Command::Coordinates(coordinates)) => {
                 let valid = coordinates.iter().try_for_each(|coordinate| coordinate.point.validate());
@@ -123,7 +137,7 @@ impl Consul {
 
     /// Hands over to whoever leads next.
     pub(super) fn leader_stop(&mut self) {
-        let Leader { expiries, others } = std::mem::take(&mut self.leader);
+        let Leader { expiries, others, .. } = std::mem::take(&mut self.leader);
         for key in expiries.into_values().chain(others) {
             self.timers.cancel(Some(key));
         }
@@ -141,12 +155,17 @@ impl Consul {
         let after = self.now + TOMBSTONE_TTL;
         let granule = TOMBSTONE_GRANULARITY.as_secs();
         let at = Duration::from_secs((after.as_secs() / granule + 1) * granule);
-        self.leader_tick(at - self.now, Due::Tombstones(index));
+        // One timer, and one write, for all that are forgotten together.
+        if self.leader.buried.insert(at, index).is_none() {
+            self.leader_tick(at - self.now, Due::Tombstones);
+        }
     }
 
-    /// Forgets the deletes up to `index`.
-    pub(super) fn tombstones_due(&mut self, index: u64) {
-        self.write(Command::Reap(index));
+    /// Forgets the deletes that are old enough.
+    pub(super) fn tombstones_due(&mut self) {
+        if let Some((_, index)) = self.leader.buried.pop_first() {
+            self.write(Command::Reap(index));
+        }
     }
 
     /// Starts a session's TTL again. This writes nothing: no index moves and nobody is woken.
@@ -158,7 +177,7 @@ impl Consul {
             return Ok(None);
         };
         let (id, ttl) = (Rc::clone(&session.id), session.ttl());
-        self.state.event(ConsulEvent::SessionRenewed { session: id.to_string() });
+        self.state.unlogged(ConsulEvent::SessionRenewed { session: id.to_string() });
         self.session_arm(Rc::clone(&id), ttl);
         self.state.sessions.find(&id)
     }

@@ -15,8 +15,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::cluster::{ClusterConfig, Disk, Lost, Message, Outgoing, Ticket, Way};
-use super::{Consul, Reply};
-use crate::record::ConsulEvent;
+use super::{Consul, Happened, Reply};
 
 /// What a connection over a cut link keeps at most.
 const KEPT_MAX: usize = 4096;
@@ -41,7 +40,20 @@ pub struct Mesh {
     cut: BTreeSet<(usize, usize)>,
     latency: (Duration, Duration),
     stream: ChaCha8Rng,
+    /// The index up to which it was told what happened.
+    reported: u64,
     now: Duration,
+}
+
+/// Which of its lives a node is in, and how it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// How many lives of it have ended.
+    pub ended: u64,
+    /// Whether it runs, paused or not.
+    pub running: bool,
+    /// Whether its clock stands still.
+    pub paused: bool,
 }
 
 #[derive(Debug)]
@@ -50,6 +62,8 @@ struct Node {
     disk: Disk,
     /// When it next has something to do.
     deadline: Option<Duration>,
+    /// How many of its lives have ended.
+    ended: u64,
     paused: bool,
     /// What arrived while it was paused.
     inbox: VecDeque<(usize, Arrival)>,
@@ -78,6 +92,7 @@ impl Mesh {
             consul: None,
             disk: Disk::default(),
             deadline: None,
+            ended: 0,
             paused: false,
             inbox: VecDeque::new(),
             asked: Vec::new(),
@@ -93,6 +108,7 @@ impl Mesh {
             cut: BTreeSet::new(),
             latency: (Duration::from_micros(200), Duration::from_micros(800)),
             stream,
+            reported: 0,
             now: Duration::ZERO,
         };
         for node in 0..count {
@@ -116,10 +132,30 @@ impl Mesh {
         self.nodes.get(node)?.consul.as_ref()
     }
 
-    /// The server that leads, if there is one, and only one, that believes so.
+    /// The server that leads, if there is one, and only one, that believes so. One that is paused believes
+    /// nothing.
     pub fn leader(&self) -> Option<usize> {
-        let mut leaders = (0..self.config.servers).filter(|node| self.node(*node).is_some_and(Consul::leads));
+        let servers = self.running().filter(|(node, _)| *node < self.config.servers);
+        let mut leaders =
+            servers.filter(|(_, slot)| slot.consul.as_ref().is_some_and(Consul::leads)).map(|(node, _)| node);
         leaders.next().filter(|_| leaders.next().is_none())
+    }
+
+    /// How many of the nodes, from the first, are servers.
+    pub fn servers(&self) -> usize {
+        self.config.servers
+    }
+
+    /// How a node is.
+    pub fn life(&self, node: usize) -> Option<Life> {
+        let slot = self.nodes.get(node)?;
+        Some(Life { ended: slot.ended, running: slot.consul.is_some(), paused: slot.paused })
+    }
+
+    /// Whether there is a leader, and every node that runs can have a request answered by it.
+    pub fn is_ready(&self) -> bool {
+        self.leader().is_some()
+            && self.running().all(|(_, slot)| slot.consul.as_ref().is_some_and(Consul::is_ready))
     }
 
     /// Sets how long a message takes, from, to.
@@ -145,6 +181,7 @@ impl Mesh {
         let Some(slot) = self.nodes.get_mut(node) else { return };
         let Some(consul) = slot.consul.take() else { return };
         slot.disk = consul.disk();
+        slot.ended += 1;
         slot.paused = false;
         slot.inbox.clear();
         slot.asked.clear();
@@ -226,7 +263,7 @@ impl Mesh {
         }
     }
 
-    /// A client's request to a node. None when the node does not run.
+    /// A client's request to a node. None when the node does not run, or is paused.
     pub fn request(
         &mut self,
         now: Duration,
@@ -247,10 +284,11 @@ impl Mesh {
         Some(reply)
     }
 
-    /// Changes or asks a running node.
+    /// Changes or asks a node. None when it does not run, or is paused.
     pub fn with<T>(&mut self, now: Duration, node: usize, act: impl FnOnce(&mut Consul) -> T) -> Option<T> {
         self.advance(now);
-        let result = act(self.nodes.get_mut(node)?.consul.as_mut()?);
+        let slot = self.nodes.get_mut(node).filter(|slot| !slot.paused)?;
+        let result = act(slot.consul.as_mut()?);
         self.collect(node);
         Some(result)
     }
@@ -274,15 +312,17 @@ impl Mesh {
             .collect()
     }
 
-    /// Takes what the leader's state went through since the last time.
-    pub fn drain_events(&mut self) -> Vec<(Duration, ConsulEvent)> {
+    /// Takes what happened since the last time. What every server sees is told once, when the first does.
+    pub fn drain_events(&mut self) -> Vec<Happened> {
         let mut events = Vec::new();
         for slot in &mut self.nodes {
             let Some(consul) = &mut slot.consul else { continue };
-            let leads = consul.leads();
-            let drained = consul.drain_events();
-            if leads {
-                events.extend(drained);
+            let reported = self.reported;
+            let news = consul.drain_events().into_iter();
+            let news = news.filter(|happened| happened.index == 0 || happened.index > reported);
+            for happened in news {
+                self.reported = self.reported.max(happened.index);
+                events.push(happened);
             }
         }
         events
@@ -358,7 +398,7 @@ impl Mesh {
         for Outgoing { to, message, way } in consul.outgoing() {
             if self.nodes.get(to).is_none_or(|slot| slot.consul.is_none()) {
                 // Whoever asks a machine where nothing listens is told so.
-                if way == Way::Connection {
+                if matches!(way, Way::Connection | Way::Log) {
                     self.post(to, from, Arrival::Lost(Lost::Refused));
                 }
             } else if !self.cut.contains(&(from, to)) {
@@ -366,7 +406,7 @@ impl Mesh {
                     self.connected.extend([(from, to), (to, from)]);
                 }
                 self.post(from, to, Arrival::Message(Box::new(message)));
-            } else if way == Way::Connection && !message.is_resent() {
+            } else if way == Way::Connection {
                 self.keep(from, to, message);
             }
         }

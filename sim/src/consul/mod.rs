@@ -11,17 +11,18 @@
 //! The rule a change must keep: whatever the servers of a cluster agree on is in [`state`], and changes
 //! by a command of the log and in no other way. What one agent knows by itself is in [`agent`].
 
-#[allow(dead_code, reason = "the API is wired to it next")]
 mod acl;
 mod agent;
 mod api;
 mod blocking;
 pub mod chaos;
 pub mod cluster;
+mod dump;
 mod duration;
 pub mod fake;
-#[allow(dead_code, reason = "the API is wired to it next")]
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 #[allow(dead_code, reason = "user events and coordinates are wired to it next")]
 mod gossip;
 mod leader;
@@ -44,9 +45,11 @@ use http::{Request, Response};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+pub use self::acl::{AclConfig, AgentTokens, DefaultPolicy, TokenConfig};
 pub use self::agent::probe::{HttpTarget, Probe, ProbeId, ProbeResult, Target};
 pub use self::blocking::Blocked;
-use crate::record::ConsulEvent;
+pub use self::dump::LoadError;
+pub use self::state::Happened;
 
 /// Who the server is.
 #[derive(Debug, Clone)]
@@ -61,12 +64,30 @@ pub struct ConsulConfig {
     pub server_port: u16,
     /// The port gossip would reach it at.
     pub serf_port: u16,
+    acl: Option<AclConfig>,
 }
 
 impl ConsulConfig {
     /// The server on `node` at `address`, with everything else as Consul has it by default.
     pub fn new(node: impl Into<String>, address: IpAddr) -> Self {
-        Self { node: node.into(), datacenter: "dc1".to_owned(), address, server_port: 8300, serf_port: 8301 }
+        Self {
+            node: node.into(),
+            datacenter: "dc1".to_owned(),
+            address,
+            server_port: 8300,
+            serf_port: 8301,
+            acl: None,
+        }
+    }
+
+    /// The same with ACLs. Without them, tokens are not looked at.
+    ///
+    /// # Errors
+    /// When rules cannot be read, or a token names a policy there is none of.
+    pub fn with_acl(mut self, acl: AclConfig) -> Result<Self, String> {
+        acl::Acl::new(&acl, &self.node)?;
+        self.acl = Some(acl);
+        Ok(self)
     }
 }
 
@@ -95,6 +116,7 @@ pub struct Consul {
     timers: timers::Timers,
     cluster: Option<Box<cluster::Cluster>>,
     cache: api::Cache,
+    acl: Option<acl::Acl>,
 }
 
 impl Consul {
@@ -107,7 +129,10 @@ impl Consul {
     }
 
     fn blank(config: ConsulConfig, stream: ChaCha8Rng) -> Self {
+        // Good rules are what a configuration was made with.
+        let acl = config.acl.as_ref().and_then(|acl| acl::Acl::new(acl, &config.node).ok());
         Self {
+            acl,
             config,
             node_id: String::new(),
             stream,
@@ -149,7 +174,7 @@ impl Consul {
                 timers::Due::CheckProbe(id) => self.check_probe(&id),
                 timers::Due::CheckAlias(id) => self.check_alias(&id),
                 timers::Due::CriticalReap(id) => self.check_reap(&id),
-                timers::Due::Tombstones(index) => self.tombstones_due(index),
+                timers::Due::Tombstones => self.tombstones_due(),
                 timers::Due::Reconcile => self.reconcile_due(),
                 timers::Due::Autopilot => self.autopilot_due(),
                 timers::Due::AntiEntropy => self.sync_due(),
@@ -178,8 +203,8 @@ impl Consul {
         [self.timers.next(), lag, self.cluster_deadline()].into_iter().flatten().min()
     }
 
-    /// Takes the events since the last call, each with when it happened.
-    pub fn drain_events(&mut self) -> Vec<(Duration, ConsulEvent)> {
+    /// Takes the events since the last call.
+    pub fn drain_events(&mut self) -> Vec<Happened> {
         self.state.drain_events()
     }
 

@@ -4,6 +4,7 @@
 //! words Go's network library has for it. Names are not looked up: a check names an address, or
 //! `localhost`.
 
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -17,7 +18,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::ext::ReasonPhrase;
 use hyper_util::rt::TokioIo;
-use ironbird_agent::host::{Host, within};
+use ironbird_agent::host::Host;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use super::agent::probe::{HttpTarget, ProbeResult, Target};
@@ -28,8 +30,51 @@ const REDIRECTS_MAX: usize = 10;
 const BODY_KEPT: usize = 64 * 1024;
 const TOO_SLOW: &str = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
 
+/// What a probe asks of the machine it is carried out on: every [`Host`] has it.
+pub trait Network: Clone + 'static {
+    /// A connected byte stream.
+    type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
+
+    /// Monotonic time since an arbitrary start.
+    fn now(&self) -> Duration;
+
+    /// Completes when `duration` has passed.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static;
+
+    /// Opens a stream to `address`.
+    ///
+    /// # Errors
+    /// As `connect(2)`: refused, timed out, unreachable.
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + 'static;
+}
+
+impl<H: Host> Network for H {
+    type Stream = H::Stream;
+
+    fn now(&self) -> Duration {
+        Host::now(self)
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+        Host::sleep(self, duration)
+    }
+
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<H::Stream>> + 'static {
+        Host::connect(self, address)
+    }
+}
+
+/// Waits for `future`, but not longer than `limit`.
+async fn within<F: Future>(host: &impl Network, limit: Duration, future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = host.sleep(limit) => None,
+    }
+}
+
 /// Tries `target` from `host`, and says how it went.
-pub async fn carry_out<H: Host>(host: &H, target: &Target) -> ProbeResult {
+pub async fn carry_out<N: Network>(host: &N, target: &Target) -> ProbeResult {
     match target {
         Target::Tcp { address, timeout } => match within(host, *timeout, dial(host, address)).await {
             Some(Ok(_)) => ProbeResult::Connected,
@@ -44,7 +89,7 @@ pub async fn carry_out<H: Host>(host: &H, target: &Target) -> ProbeResult {
 }
 
 /// Opens a connection to a host and port.
-async fn dial<H: Host>(host: &H, address: &str) -> Result<H::Stream, String> {
+async fn dial<N: Network>(host: &N, address: &str) -> Result<N::Stream, String> {
     let Some((name, port)) = address.rsplit_once(':').filter(|(name, _)| bare(name).is_some()) else {
         return Err(format!("dial tcp: address {address}: missing port in address"));
     };
@@ -84,7 +129,7 @@ fn resolve(name: &str) -> Option<IpAddr> {
 }
 
 /// Makes a request and follows where it is sent.
-async fn request<H: Host>(host: &H, target: &HttpTarget) -> Result<ProbeResult, String> {
+async fn request<N: Network>(host: &N, target: &HttpTarget) -> Result<ProbeResult, String> {
     let deadline = host.now() + target.timeout;
     let mut method = Method::from_bytes(target.method.as_bytes())
         .map_err(|_| format!("net/http: invalid method {:?}", target.method))?;
@@ -169,8 +214,8 @@ fn headers(target: &HttpTarget) -> Result<HeaderMap, String> {
 }
 
 /// Sends one request. The connection lives for as long as `connection`, which is to outlive the answer.
-async fn exchange<H: Host>(
-    host: &H,
+async fn exchange<N: Network>(
+    host: &N,
     connection: &mut JoinSet<()>,
     url: &Uri,
     method: &Method,
@@ -207,7 +252,7 @@ fn reason(response: &Response<Incoming>) -> String {
 }
 
 /// Reads a body to its end, or for as long as there is time, and keeps the last of it.
-async fn read<H: Host>(host: &H, left: Duration, response: Response<Incoming>) -> Vec<u8> {
+async fn read<N: Network>(host: &N, left: Duration, response: Response<Incoming>) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut body = response.into_body();
     within(host, left, async {

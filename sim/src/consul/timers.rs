@@ -22,8 +22,8 @@ pub(super) enum Due {
     CheckAlias(String),
     /// The agent looks whether a service was critical for too long.
     CriticalReap(String),
-    /// The tombstones of deletes up to this index are forgotten.
-    Tombstones(u64),
+    /// The tombstones of deletes that are old enough are forgotten.
+    Tombstones,
     /// A leader compares all members with the catalog.
     Reconcile,
     /// A leader looks for servers that are gone.

@@ -84,7 +84,7 @@ pub(super) enum Fate {
     Arrives(Duration, Packet),
     /// Its flow is looked at again then.
     Retry(Duration, FlowKey),
-    /// It waits behind another, or for the end of a hold.
+    /// It waits behind another, or for the end of a hold; or, a datagram, it is lost.
     Waits,
     /// The connection is given up: both kernels are told.
     Reset(FlowKey),
@@ -166,7 +166,7 @@ impl Links {
     pub(super) fn send(&mut self, now: Duration, packet: Packet) -> Fate {
         self.sweep(now);
         let Some(key) = flow_key(&packet) else {
-            return Fate::Waits;
+            return self.datagram(now, packet);
         };
         let (Some(&from), Some(&to)) = (self.by_ip.get(&packet.src), self.by_ip.get(&packet.dst)) else {
             return Fate::Reset(key);
@@ -190,6 +190,17 @@ impl Links {
         flow.since = now;
         flow.tries = 0;
         if held { Fate::Waits } else { Fate::Retry(now + RTO_MIN, key) }
+    }
+
+    /// A datagram arrives after its latency, or never: nobody sends it again, and nothing keeps its place.
+    fn datagram(&mut self, now: Duration, packet: Packet) -> Fate {
+        let (Some(&from), Some(&to)) = (self.by_ip.get(&packet.src), self.by_ip.get(&packet.dst)) else {
+            return Fate::Waits;
+        };
+        match self.passes(from, to) {
+            true => Fate::Arrives(now + self.latency(from, to), packet),
+            false => Fate::Waits,
+        }
     }
 
     /// Tries again to send what waits in a flow.
@@ -279,7 +290,6 @@ fn flow_key(packet: &Packet) -> Option<FlowKey> {
             SocketAddr::new(packet.src, segment.src_port),
             SocketAddr::new(packet.dst, segment.dst_port),
         )),
-        // The world speaks TCP only; a datagram has nobody to go to.
         Transport::Udp(_) => None,
     }
 }
@@ -294,7 +304,7 @@ mod tests {
 
     use bytes::Bytes;
     use proptest::prelude::*;
-    use turmoil_net::{TcpFlags, TcpSegment};
+    use turmoil_net::{TcpFlags, TcpSegment, UdpDatagram};
 
     use super::*;
 
@@ -415,6 +425,21 @@ mod tests {
         let arrivals = run(&mut links, &[1], &mut |_, _| Vec::new());
         let [(at, u32::MAX)] = arrivals[..] else { panic!("{arrivals:?}") };
         assert!(at >= USER_TIMEOUT && at < USER_TIMEOUT + RTO_MAX, "{at:?}");
+    }
+
+    #[test]
+    fn a_datagram_is_lost_in_a_cut_and_never_sent_again() {
+        let datagram = |port| {
+            let datagram = UdpDatagram { src_port: 1, dst_port: port, payload: Bytes::new() };
+            Packet { src: A, dst: B, ttl: 64, payload: Transport::Udp(datagram) }
+        };
+        let mut links = links(Span::millis(2, 2), 0.0);
+        assert!(
+            matches!(links.send(Duration::ZERO, datagram(2)), Fate::Arrives(at, _) if at.as_millis() == 2)
+        );
+        links.impair(0, 1, Impairment::Cut);
+        assert!(matches!(links.send(Duration::ZERO, datagram(2)), Fate::Waits));
+        assert!(links.repair(Duration::from_secs(1), 0, 1, Impairment::Cut).is_empty());
     }
 
     #[test]

@@ -9,6 +9,9 @@
 //! Two things move the later bound, for Consul cannot expire anything while it does not run. What falls
 //! due while Consul stands still is due when it goes on. When its container starts again, all timers start
 //! again, as they do when a real server becomes leader. The earlier bound never moves.
+//!
+//! Of several servers only one that leads expires anything. While none does nothing is due, a new one
+//! gives every session all of its time again, and one that was cut off may take a lease to notice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +22,8 @@ use crate::record::{ConsulEvent, Event, What};
 /// How late an expiry may be: timers round up to the next millisecond, and the work they wake takes its
 /// turn within another.
 const SLACK: Duration = Duration::from_millis(2);
+/// How late it may be where servers have to agree on it: the longest lease of a leader.
+const CLUSTER_SLACK: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 pub(super) struct SessionTtl {
@@ -27,6 +32,11 @@ pub(super) struct SessionTtl {
     next_due: Option<Duration>,
     /// Consul stands still or is gone.
     stopped: bool,
+    /// The server that leads, where there are several.
+    leader: Option<String>,
+    /// The server that led and was stopped.
+    silenced: Option<String>,
+    clustered: bool,
 }
 
 #[derive(Debug)]
@@ -78,6 +88,30 @@ impl SessionTtl {
                     ));
                 }
             }
+            What::Consul(ConsulEvent::LeaderEstablished { server }) => {
+                self.leader = Some(server.clone());
+                self.clustered = true;
+                for session in self.sessions.values_mut() {
+                    session.due = session.due.max(event.at + 2 * session.ttl);
+                }
+            }
+            What::Consul(ConsulEvent::LeaderDeposed { server }) if self.leader.as_ref() == Some(server) => {
+                self.leader = None;
+            }
+            // A leader that is ended, or stands still, expires nothing, and cannot say so.
+            What::FaultBegan { fault } if self.leader.as_ref() == Some(&event.host) && silences(fault) => {
+                self.silenced = self.leader.take();
+            }
+            // One that goes on leads on, unless it says otherwise, or another does.
+            What::FaultEnded { fault } if self.silenced.as_ref() == Some(&event.host) && is_pause(fault) => {
+                let back = self.silenced.take();
+                if self.leader.is_none() {
+                    self.leader = back;
+                }
+                for session in self.sessions.values_mut() {
+                    session.due = session.due.max(event.at);
+                }
+            }
             _ if event.host == CONSUL => self.see_server(event),
             _ => return,
         }
@@ -106,8 +140,10 @@ impl SessionTtl {
     }
 
     fn report_overdue(&mut self, event: &Event, out: &mut Vec<Violation>) {
-        let is_late = |due: Duration| event.at > due + SLACK;
-        if self.stopped || !self.next_due.is_some_and(is_late) {
+        let slack = if self.clustered { CLUSTER_SLACK } else { SLACK };
+        let is_late = |due: Duration| event.at > due + slack;
+        let leaderless = self.clustered && self.leader.is_none();
+        if self.stopped || leaderless || !self.next_due.is_some_and(is_late) {
             return;
         }
         for (id, session) in &mut self.sessions {
@@ -128,6 +164,11 @@ impl SessionTtl {
         self.next_due =
             self.sessions.values().filter(|session| !session.overdue).map(|session| session.due).min();
     }
+}
+
+/// Whether a fault keeps a server from doing anything at all.
+fn silences(fault: &str) -> bool {
+    matches!(fault.split_whitespace().next(), Some("kill" | "power-loss" | "stop" | "lose-disk" | "pause"))
 }
 
 /// Faults are recorded in words that begin with their kind.

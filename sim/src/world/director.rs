@@ -9,9 +9,10 @@ use ironbird_agent::host::Signal;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::consul::Node;
 use super::observer::WorldObserver;
-use super::{CONSUL, CONSUL_PORT, Layout, STORE, STORE_PORT, container};
-use crate::consul::server::Shared;
+use super::{Layout, STORE_PORT, container};
+use crate::consul::chaos::Trouble;
 use crate::engine::{Director as EngineDirector, Engine, HostIndex, Impairment};
 use crate::machine::Machine;
 use crate::plan::{Fault, FaultKind, FaultPlan, Lasting, Target};
@@ -23,13 +24,15 @@ use crate::spec::Spec;
 
 /// How long a run goes on after the verdict is due.
 const TAIL: Duration = Duration::from_secs(5);
+/// How long a node of Consul that is told to leave takes to tell the others.
+const LEAVE: Duration = Duration::from_secs(5);
 
 /// Everything the director acts on.
 pub(super) struct Cluster {
     pub(super) spec: Spec,
     pub(super) layout: Layout,
     pub(super) machines: Vec<Rc<Machine>>,
-    pub(super) shared: Shared,
+    pub(super) nodes: Vec<Node>,
     pub(super) observer: Rc<WorldObserver>,
     pub(super) recorder: Recorder,
     pub(super) seed: Seed,
@@ -43,6 +46,8 @@ enum Step {
     Begin(usize),
     /// What it did is undone.
     End(usize),
+    /// A node of Consul that was told to leave is stopped.
+    Halt(HostIndex),
     /// The run is over.
     Finish,
 }
@@ -52,6 +57,8 @@ enum Undo {
     Resume(HostIndex),
     Repair(HostIndex, HostIndex, Impairment),
     Catalog(HostIndex),
+    Restart { node: HostIndex, wiped: bool },
+    Trouble(HostIndex),
 }
 
 /// The director of a world.
@@ -127,8 +134,8 @@ impl Director {
         let life = container::life(
             process.clone(),
             spec.cluster.clone(),
-            layout.address(CONSUL, CONSUL_PORT),
-            layout.address(STORE, STORE_PORT),
+            layout.consul_of(host),
+            layout.address(layout.store(), STORE_PORT),
         );
         self.running.insert(host);
         self.write(host, What::Launched { why });
@@ -161,7 +168,7 @@ impl Director {
     fn begin(&mut self, now: Duration, engine: &mut Engine, number: usize) {
         let fault = self.faults[number].clone();
         let mut targets = self.resolve(&fault.target, number);
-        if fault.kind.ends_container() {
+        if fault.kind.ends_container() && !fault.target.is_consul() {
             // Also a machine that has a name may have no container, any more or yet.
             targets.retain(|host| self.running.contains(host));
         }
@@ -174,6 +181,21 @@ impl Director {
         for host in targets {
             self.write(host, What::FaultBegan { fault: describe(&fault) });
             match &fault.kind {
+                FaultKind::Kill | FaultKind::PowerLoss | FaultKind::Stop | FaultKind::LoseDisk
+                    if fault.target.is_consul() =>
+                {
+                    self.take_down(now, engine, host, &fault.kind);
+                    let wiped = fault.kind == FaultKind::LoseDisk;
+                    undo.push(Undo::Restart { node: host, wiped });
+                }
+                FaultKind::Trouble(trouble) => {
+                    if let Some(chaos) = self.cluster.nodes[host].chaos() {
+                        chaos.begin_planned(number, *trouble);
+                    }
+                    undo.push(Undo::Trouble(host));
+                }
+                // Nothing but a node of Consul has one to lose.
+                FaultKind::LoseDisk => {}
                 FaultKind::Kill | FaultKind::Remove => {
                     engine.kill(host);
                     self.end(
@@ -236,6 +258,19 @@ impl Director {
                     self.set_lag(now, host, None);
                     host
                 }
+                Undo::Restart { node, wiped } => {
+                    engine.kill(node);
+                    let host = self.cluster.machines[node].boot();
+                    let life = self.cluster.nodes[node].start(host.clone(), wiped);
+                    engine.start(node, Box::pin(host.live(life)));
+                    node
+                }
+                Undo::Trouble(node) => {
+                    if let Some(chaos) = self.cluster.nodes[node].chaos() {
+                        chaos.end_planned(number);
+                    }
+                    node
+                }
             };
             if told.insert(host) {
                 self.write(host, What::FaultEnded { fault: describe(&self.faults[number]) });
@@ -264,10 +299,36 @@ impl Director {
         }
     }
 
+    /// Ends a node of Consul for a while.
+    fn take_down(&mut self, now: Duration, engine: &mut Engine, node: HostIndex, how: &FaultKind) {
+        match how {
+            FaultKind::Stop => {
+                self.cluster.nodes[node].update(now, |consul| consul.leave(now));
+                self.at(now + LEAVE, Step::Halt(node));
+            }
+            FaultKind::PowerLoss => {
+                engine.power_off(node);
+                self.cluster.nodes[node].ended();
+            }
+            _ => self.halt(engine, node),
+        }
+    }
+
+    fn halt(&mut self, engine: &mut Engine, node: HostIndex) {
+        engine.kill(node);
+        self.cluster.nodes[node].ended();
+    }
+
     fn set_lag(&self, now: Duration, host: HostIndex, delay: Option<Duration>) {
-        let Cluster { shared, observer, machines, .. } = &self.cluster;
-        let reader = machines[host].address();
-        shared.update(now, 0, &**observer, |consul| consul.set_catalog_lag(now, reader, delay));
+        let reader = self.cluster.machines[host].address();
+        for node in &self.cluster.nodes {
+            node.update(now, |consul| consul.set_catalog_lag(now, reader, delay));
+        }
+    }
+
+    /// The server of Consul that leads; of several that believe so, the first.
+    fn consul_leader(&self) -> Option<HostIndex> {
+        self.cluster.layout.servers().find(|node| self.cluster.nodes[*node].leads())
     }
 
     /// The machines a target means at this moment.
@@ -288,8 +349,15 @@ impl Director {
             Target::Unhealthy => {
                 self.running.iter().copied().filter(|host| !observer.is_passing(self.name(*host))).collect()
             }
-            Target::Consul => vec![CONSUL],
-            Target::Store => vec![STORE],
+            Target::Consul => layout.consul().collect(),
+            Target::ConsulLeader => self.consul_leader().into_iter().collect(),
+            Target::ConsulFollower => {
+                let mut stream = self.cluster.seed.stream("target", &number.to_string());
+                let leader = self.consul_leader();
+                let followers: Vec<_> = layout.servers().filter(|node| Some(*node) != leader).collect();
+                followers.choose(&mut stream).copied().into_iter().collect()
+            }
+            Target::Store => vec![layout.store()],
             Target::Clients => layout.clients().collect(),
             Target::Host(name) => layout.find(name).into_iter().collect(),
         }
@@ -311,6 +379,7 @@ impl EngineDirector for Director {
                 Step::Launch { why } => self.launch(engine, why),
                 Step::Begin(number) => self.begin(now, engine, number),
                 Step::End(number) => self.finish_fault(now, engine, number),
+                Step::Halt(node) => self.halt(engine, node),
                 // Taken before the machines are taken down, which is no part of the run.
                 Step::Finish => {
                     self.cluster.recorder.write("-", What::Finished);
@@ -338,7 +407,16 @@ fn describe(fault: &Fault) -> String {
         FaultKind::CatalogLag { delay } => {
             text.push_str(&format!(", {} behind", humantime::format_duration(*delay)));
         }
-        FaultKind::Kill | FaultKind::PowerLoss | FaultKind::Stop | FaultKind::Remove | FaultKind::Pause => {}
+        FaultKind::Trouble(Trouble::Errors { status, share }) => {
+            text.push_str(&format!(", {:.0} % {}", share * 100.0, status.as_u16()));
+        }
+        FaultKind::Kill
+        | FaultKind::PowerLoss
+        | FaultKind::Stop
+        | FaultKind::Remove
+        | FaultKind::Pause
+        | FaultKind::LoseDisk
+        | FaultKind::Trouble(_) => {}
     }
     match fault.lasting {
         Lasting::Moment => {}

@@ -5,6 +5,7 @@
 //! a container that replaces a dead one gets a machine with a name, an address and a disk of its own.
 
 mod clients;
+mod consul;
 mod container;
 mod director;
 mod observer;
@@ -14,28 +15,21 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use ironbird_agent::host::Exit;
-
+use self::consul::Node;
 use self::director::{Cluster, Director};
-use self::observer::WorldObserver;
-use crate::consul::server::{Shared, serve};
-use crate::consul::{Consul, ConsulConfig};
+use self::observer::{NodeObserver, WorldObserver};
+use crate::consul::ConsulConfig;
+use crate::consul::chaos::Chaos;
+use crate::consul::cluster::ClusterConfig;
 use crate::engine::{Engine, HostIndex};
 use crate::machine::{Machine, Programs};
 use crate::mysql;
-use crate::plan::{FaultPlan, Target};
+use crate::plan::{Fault, FaultKind, FaultPlan, Target};
 use crate::record::{Header, Record, VERSION};
 use crate::recorder::Recorder;
 use crate::run::{quiet_at, recovery_bound};
 use crate::seed::Seed;
 use crate::spec::Spec;
-
-/// Where Consul is.
-const CONSUL: HostIndex = 0;
-/// Where the object store is.
-const STORE: HostIndex = 1;
-/// Where the first client is; instances come after the last.
-const CLIENTS: HostIndex = 2;
 
 const CONSUL_PORT: u16 = 8500;
 const STORE_PORT: u16 = 80;
@@ -45,10 +39,13 @@ const SPARE_MACHINES: usize = 1;
 /// The most machines for containers; a world that uses up all of them reuses the oldest dead one.
 const MACHINES_MAX: usize = 16;
 
-/// The names and addresses of a world's machines.
+/// The names and addresses of a world's machines: Consul's nodes, the object store, the clients, and those
+/// for containers.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     hosts: Vec<(String, IpAddr)>,
+    servers: usize,
+    agents: usize,
     clients: usize,
 }
 
@@ -57,23 +54,27 @@ impl Layout {
         let deaths: usize = plan
             .faults
             .iter()
-            .filter(|fault| fault.kind.ends_container())
+            .filter(|fault| fault.kind.ends_container() && !fault.target.is_consul())
             .map(|fault| match fault.target {
                 Target::Replicas | Target::Instances | Target::Unhealthy => spec.cluster.instances,
                 _ => 1,
             })
             .sum();
         let machines = (spec.cluster.instances + deaths + SPARE_MACHINES).min(MACHINES_MAX);
+        let (servers, agents) = (spec.consul.servers, spec.consul.agents);
         let clients = spec.workload.clients;
-        let names = ["consul".to_owned(), "store".to_owned()]
-            .into_iter()
+        let server = |number| if servers == 1 { "consul".to_owned() } else { format!("consul-{number}") };
+        let names = (1..=servers)
+            .map(server)
+            .chain((1..=agents).map(|number| format!("agent-{number}")))
+            .chain(["store".to_owned()])
             .chain((1..=clients).map(|number| format!("client-{number}")))
             .chain((1..=machines).map(|number| format!("mysql-{number}")));
         let hosts = names
             .zip(1_u8..)
             .map(|(name, number)| (name, IpAddr::V4(Ipv4Addr::new(10, 0, 0, number))))
             .collect();
-        Self { hosts, clients }
+        Self { hosts, servers, agents, clients }
     }
 
     pub(crate) fn into_names(self) -> Vec<String> {
@@ -84,16 +85,51 @@ impl Layout {
         SocketAddr::new(self.hosts[host].1, port)
     }
 
+    /// Consul's servers, then its agents.
+    fn consul(&self) -> std::ops::Range<HostIndex> {
+        0..self.servers + self.agents
+    }
+
+    fn servers(&self) -> std::ops::Range<HostIndex> {
+        0..self.servers
+    }
+
+    /// The node of Consul a machine asks: they take turns.
+    fn consul_of(&self, host: HostIndex) -> SocketAddr {
+        let (first, count) = if self.agents > 0 { (self.servers, self.agents) } else { (0, self.servers) };
+        self.address(first + host % count, CONSUL_PORT)
+    }
+
+    fn store(&self) -> HostIndex {
+        self.servers + self.agents
+    }
+
     fn instances(&self) -> std::ops::Range<HostIndex> {
-        CLIENTS + self.clients..self.hosts.len()
+        self.store() + 1 + self.clients..self.hosts.len()
     }
 
     fn clients(&self) -> std::ops::Range<HostIndex> {
-        CLIENTS..CLIENTS + self.clients
+        self.store() + 1..self.store() + 1 + self.clients
     }
 
     fn find(&self, name: &str) -> Option<HostIndex> {
         self.hosts.iter().position(|(known, _)| known == name)
+    }
+
+    /// What Consul is made of. One server that nothing ends is alone.
+    fn consul_plan(&self, spec: &Spec, plan: &FaultPlan) -> consul::Plan {
+        let ends = |fault: &Fault| {
+            fault.target.is_consul() && (fault.kind.ends_container() || fault.kind == FaultKind::LoseDisk)
+        };
+        if self.consul().len() == 1 && !plan.faults.iter().any(ends) {
+            return consul::Plan::Lone;
+        }
+        let nodes = self.hosts[self.consul()].iter().map(|(name, address)| ConsulConfig::new(name, *address));
+        consul::Plan::Cluster(ClusterConfig {
+            nodes: nodes.collect(),
+            servers: self.servers,
+            pace: spec.consul.pace(),
+        })
     }
 }
 
@@ -115,30 +151,30 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
             })
             .collect();
 
-        let consul =
-            Consul::new(ConsulConfig::new("consul", layout.hosts[CONSUL].1), seed.stream("consul", ""));
-        let shared = Shared::new(consul);
+        let consul_plan = Rc::new(layout.consul_plan(spec, plan));
         let observer = Rc::new(WorldObserver::new(recorder.clone(), Rc::clone(&names)));
-        let host = machines[CONSUL].boot();
-        let service =
-            serve(host.clone(), shared.clone(), layout.address(CONSUL, CONSUL_PORT), Rc::clone(&observer));
-        engine.start(
-            CONSUL,
-            Box::pin(host.live(async move {
-                // It serves until its machine ends.
-                service.await.ok();
-                Exit::code(1)
-            })),
-        );
-        let host = machines[STORE].boot();
+        let has_trouble = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Trouble(_)));
+        let nodes = layout
+            .consul()
+            .map(|number| {
+                let observer = NodeObserver { world: Rc::clone(&observer), node: number };
+                let chaos = has_trouble.then(Chaos::new);
+                let mut node = Node::new(Rc::clone(&consul_plan), number, seed, observer, chaos);
+                let host = machines[number].boot();
+                let life = node.start(host.clone(), false);
+                engine.start(number, Box::pin(host.live(life)));
+                node
+            })
+            .collect();
+        let host = machines[layout.store()].boot();
         let latency = spec.store.latency;
-        engine.start(STORE, Box::pin(host.clone().live(store::serve(host, STORE_PORT, latency))));
+        engine.start(layout.store(), Box::pin(host.clone().live(store::serve(host, STORE_PORT, latency))));
         for client in layout.clients() {
             let host = machines[client].boot();
-            let number = (client - CLIENTS) as u64;
+            let number = (client - layout.clients().start) as u64;
             let life = clients::write_forever(
                 host.clone(),
-                layout.address(CONSUL, CONSUL_PORT),
+                layout.consul_of(client),
                 spec.workload.interval,
                 number,
                 layout.clients as u64,
@@ -146,15 +182,7 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
             engine.start(client, Box::pin(host.live(life)));
         }
         Director::new(
-            Cluster {
-                spec: spec.clone(),
-                layout: layout.clone(),
-                machines,
-                shared,
-                observer,
-                recorder,
-                seed,
-            },
+            Cluster { spec: spec.clone(), layout: layout.clone(), machines, nodes, observer, recorder, seed },
             plan,
         )
     });

@@ -1,14 +1,14 @@
 //! What Consul tells the world: every exchange and every change goes into the record, and what faults
 //! aim at (who holds the lock, whose checks pass) is kept at hand.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::time::Duration;
 
 use ironbird_agent::mysql::Config;
 use serde::Deserialize;
 
+use crate::consul::Happened;
 use crate::consul::server::{Exchange, Observer};
 use crate::record::{ConsulEvent, What};
 use crate::recorder::Recorder;
@@ -20,11 +20,43 @@ pub(super) struct WorldObserver {
     names: Rc<BTreeMap<String, String>>,
     leader: RefCell<Option<String>>,
     passing: RefCell<BTreeSet<String>>,
+    /// Up to which index of Consul's log it was told what happened, and by which of its nodes.
+    reported: Cell<(u64, usize)>,
+}
+
+/// The world's observer at one of Consul's nodes.
+#[derive(Debug, Clone)]
+pub(super) struct NodeObserver {
+    pub(super) world: Rc<WorldObserver>,
+    pub(super) node: usize,
+}
+
+impl Observer for NodeObserver {
+    fn exchange(&self, exchange: &Exchange<'_>) {
+        self.world.exchange(exchange);
+    }
+
+    fn event(&self, Happened { index, event, .. }: Happened) {
+        // Every server sees what is in the log; the first to see it tells.
+        let (reported, by) = self.world.reported.get();
+        if index > reported {
+            self.world.reported.set((index, self.node));
+        } else if index > 0 && (index, self.node) != (reported, by) {
+            return;
+        }
+        self.world.event(event);
+    }
 }
 
 impl WorldObserver {
     pub(super) fn new(recorder: Recorder, names: Rc<BTreeMap<String, String>>) -> Self {
-        Self { recorder, names, leader: RefCell::default(), passing: RefCell::default() }
+        Self {
+            recorder,
+            names,
+            leader: RefCell::default(),
+            passing: RefCell::default(),
+            reported: Cell::default(),
+        }
     }
 
     /// Who holds the primary's lock.
@@ -48,7 +80,7 @@ fn holder(value: &str) -> String {
     serde_json::from_str::<Leader>(value).map_or_else(|_| value.to_owned(), |leader| leader.holder)
 }
 
-impl Observer for WorldObserver {
+impl WorldObserver {
     fn exchange(&self, exchange: &Exchange<'_>) {
         let client = exchange.client.to_string();
         let client = self.names.get(&client).map_or(client.as_str(), String::as_str);
@@ -63,7 +95,7 @@ impl Observer for WorldObserver {
         );
     }
 
-    fn event(&self, _at: Duration, event: ConsulEvent) {
+    fn event(&self, event: ConsulEvent) {
         match &event {
             ConsulEvent::LockAcquired { key, value, .. } if key == Config::PRIMARY_KEY => {
                 *self.leader.borrow_mut() = Some(holder(value));

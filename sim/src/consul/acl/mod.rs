@@ -50,6 +50,7 @@ mod rules;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use http::HeaderMap;
 use serde::Deserialize;
@@ -62,25 +63,25 @@ const ANONYMOUS: &str = "anonymous";
 /// What a server started with `acl { enabled = true }` is told.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::consul) struct AclConfig {
+pub struct AclConfig {
     /// What is so where no rule speaks.
     #[serde(default)]
-    pub(in crate::consul) default_policy: DefaultPolicy,
+    pub default_policy: DefaultPolicy,
     /// The secrets a server knows by their use.
     #[serde(default)]
-    pub(in crate::consul) tokens: AgentTokens,
+    pub tokens: AgentTokens,
     /// Rules by the name of the policy, in HCL or JSON.
     #[serde(default)]
-    pub(in crate::consul) policies: BTreeMap<String, String>,
+    pub policies: BTreeMap<String, String>,
     /// Further tokens, by secret; the one called `anonymous` is for those who bring none.
     #[serde(default)]
-    pub(in crate::consul) token: BTreeMap<String, TokenConfig>,
+    pub token: BTreeMap<String, TokenConfig>,
 }
 
 /// What is so where no rule speaks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::consul) enum DefaultPolicy {
+pub enum DefaultPolicy {
     /// Everything is allowed, save to read and write ACLs.
     #[default]
     Allow,
@@ -91,25 +92,25 @@ pub(in crate::consul) enum DefaultPolicy {
 /// The secrets of an agent's `acl.tokens`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::consul) struct AgentTokens {
+pub struct AgentTokens {
     /// May do everything.
-    pub(in crate::consul) master: Option<String>,
+    pub master: Option<String>,
     /// May do everything to this agent, and read every node.
-    pub(in crate::consul) agent_master: Option<String>,
-    /// What the agent itself uses; [`AgentTokens::default`] when there is none.
-    pub(in crate::consul) agent: Option<String>,
+    pub agent_master: Option<String>,
+    /// What the agent itself uses. What it does is never denied here.
+    pub agent: Option<String>,
     /// What requests without a token use.
-    pub(in crate::consul) default: Option<String>,
+    pub default: Option<String>,
 }
 
 /// What a token is made of.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(in crate::consul) struct TokenConfig {
+pub struct TokenConfig {
     /// Names of policies.
-    pub(in crate::consul) policies: Vec<String>,
+    pub policies: Vec<String>,
     /// Rules of its own in the syntax of before 1.4, where every rule is for a prefix.
-    pub(in crate::consul) legacy_rules: Option<String>,
+    pub legacy_rules: Option<String>,
 }
 
 /// Nobody has this token: 403 `ACL not found`.
@@ -119,9 +120,9 @@ pub(in crate::consul) struct NotFound;
 /// Every token and what it may do.
 #[derive(Debug)]
 pub(in crate::consul) struct Acl {
-    tokens: BTreeMap<String, Authorizer>,
+    tokens: BTreeMap<String, Rc<Authorizer>>,
     default: Option<String>,
-    agent: Option<String>,
+    default_policy: DefaultPolicy,
 }
 
 impl Acl {
@@ -152,7 +153,7 @@ impl Acl {
             }
             tokens.insert(secret.clone(), Authorizer::new(rules, default));
         }
-        let AgentTokens { master, agent_master, agent, default: unnamed } = &config.tokens;
+        let AgentTokens { master, agent_master, agent: _, default: unnamed } = &config.tokens;
         if let Some(secret) = agent_master {
             tokens.insert(secret.clone(), Authorizer::new(Rules::agent_master(node), default));
         }
@@ -160,7 +161,7 @@ impl Acl {
             tokens.insert(secret.clone(), Authorizer::new(Rules::everything(), default));
         }
         let named = |secret: &Option<String>| secret.clone().filter(|secret| !secret.is_empty());
-        Ok(Self { tokens, default: named(unnamed), agent: named(agent) })
+        Ok(Self { tokens, default: named(unnamed), default_policy: default })
     }
 
     /// What the bearer of a token may do; without one, or with an empty one, the agent's default token
@@ -168,18 +169,28 @@ impl Acl {
     ///
     /// # Errors
     /// When nobody has that token.
-    pub(in crate::consul) fn resolve(&self, token: Option<&str>) -> Result<&Authorizer, NotFound> {
+    pub(in crate::consul) fn resolve(&self, token: Option<&str>) -> Result<&Rc<Authorizer>, NotFound> {
         let given = token.filter(|token| !token.is_empty());
         let secret = given.or(self.default.as_deref()).unwrap_or(ANONYMOUS);
         self.tokens.get(secret).ok_or(NotFound)
     }
 
-    /// What the agent itself may do, when it tells its servers of what it runs.
+    /// Sets a token of the agent's own: `default`, `agent`, `agent_master` or `replication`, or what they
+    /// were called before. Says whether there is one of that name.
     ///
-    /// # Errors
-    /// When nobody has the token it was given.
-    pub(in crate::consul) fn agent(&self) -> Result<&Authorizer, NotFound> {
-        self.resolve(self.agent.as_deref())
+    /// The agent's own token and the one for replication change nothing here: what an agent tells its
+    /// servers is never denied.
+    pub(in crate::consul) fn set(&mut self, name: &str, secret: &str, node: &str) -> bool {
+        match name {
+            "default" | "acl_token" => self.default = Some(secret.to_owned()).filter(|it| !it.is_empty()),
+            "agent_master" | "acl_agent_master_token" => {
+                let rules = Authorizer::new(Rules::agent_master(node), self.default_policy);
+                self.tokens.insert(secret.to_owned(), rules);
+            }
+            "agent" | "acl_agent_token" | "replication" | "acl_replication_token" => {}
+            _ => return false,
+        }
+        true
     }
 }
 
@@ -212,8 +223,8 @@ macro_rules! at_all {
 }
 
 impl Authorizer {
-    fn new(rules: Rules, default: DefaultPolicy) -> Self {
-        Self { rules, otherwise: default == DefaultPolicy::Allow }
+    fn new(rules: Rules, default: DefaultPolicy) -> Rc<Self> {
+        Rc::new(Self { rules, otherwise: default == DefaultPolicy::Allow })
     }
 
     fn allows(&self, rule: Option<Access>, needed: Access) -> bool {
@@ -224,6 +235,7 @@ impl Authorizer {
         /// Whether a key may be read.
         key_read(key, Read);
         /// Whether keys under a prefix may be listed; asked only with `enable_key_list_policy`.
+        #[cfg(test)]
         key_list(key, List);
         /// Whether a key may be written.
         key_write(key, Write);
@@ -247,24 +259,22 @@ impl Authorizer {
         event_read(event, Read);
         /// Whether events of a name may be fired.
         event_write(event, Write);
-        /// Whether a prepared query may be read.
-        query_read(query, Read);
-        /// Whether a prepared query may be written.
-        query_write(query, Write);
     }
 
+    // Nothing that the last of these are for is simulated: they are here for what their rules mean.
     at_all! {
         /// Whether what operators read may be read.
         operator_read(operator, Read, |this| this.otherwise);
         /// Whether what operators change may be changed.
         operator_write(operator, Write, |this| this.otherwise);
         /// Whether the keyring may be read.
+        #[cfg(test)]
         keyring_read(keyring, Read, |this| this.otherwise);
-        /// Whether the keyring may be changed.
-        keyring_write(keyring, Write, |this| this.otherwise);
         /// Whether tokens and policies may be read. No default policy allows it.
+        #[cfg(test)]
         acl_read(acl, Read, |_| false);
         /// Whether tokens and policies may be written, and snapshots taken. No default policy allows it.
+        #[cfg(test)]
         acl_write(acl, Write, |_| false);
     }
 

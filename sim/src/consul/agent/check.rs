@@ -6,6 +6,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::probe::Target;
 use super::{Local, OUTPUT_MAX};
 use crate::consul::Consul;
@@ -17,7 +19,7 @@ const REAP_INTERVAL: Duration = Duration::from_secs(30);
 const ALIAS_REFRESH: Duration = Duration::from_secs(60);
 
 /// A check to be registered.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::consul) struct CheckRequest {
     pub(in crate::consul) id: String,
     pub(in crate::consul) name: String,
@@ -35,7 +37,7 @@ pub(in crate::consul) struct CheckRequest {
 }
 
 /// Where a check's status comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::consul) enum CheckKind {
     /// Its owner reports it at least this often.
     Ttl(Duration),
@@ -73,6 +75,29 @@ pub(super) struct Counts {
     failures_before_critical: u64,
     successes: u64,
     failures: u64,
+}
+
+impl LocalCheck {
+    /// What it would be registered with to be as it is.
+    pub(super) fn request(&self) -> CheckRequest {
+        let Check { id, name, status, notes, service_id, .. } = &self.check;
+        CheckRequest {
+            id: id.clone(),
+            name: name.clone(),
+            // What a probe found out has to be found out again.
+            status: match self.kind {
+                CheckKind::Probe { .. } => CRITICAL.to_owned(),
+                _ => status.clone(),
+            },
+            notes: notes.clone(),
+            service_id: service_id.clone(),
+            kind: self.kind.clone(),
+            output_max: Some(self.output_max),
+            deregister_after: self.deregister_after,
+            success_before_passing: self.counts.success_before_passing,
+            failures_before_critical: self.counts.failures_before_critical,
+        }
+    }
 }
 
 impl Counts {

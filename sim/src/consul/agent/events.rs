@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 
-use regex::Regex;
+use regex::bytes::Regex;
 
 use super::Local;
 use crate::consul::Consul;
+use crate::consul::filter::regexp;
 
 /// How many events an agent keeps.
 const KEPT: usize = 256;
@@ -64,10 +65,9 @@ impl Buffer {
 /// Makes a filter ready.
 ///
 /// # Errors
-/// Go's words, as far as they are known, for an expression that is none.
+/// Go's words for an expression that is none.
 fn filter(expression: &str) -> Result<Regex, String> {
-    // An expression that is part of a group has a bracket too many or too few.
-    Regex::new(expression).map_err(|_| format!("error parsing regexp: missing closing ): `{expression}`"))
+    regexp::compile(expression.as_bytes())
 }
 
 impl UserEvent {
@@ -113,8 +113,9 @@ impl UserEvent {
 
     /// Whether it is meant for an agent.
     fn is_for(&self, node: &str, local: &Local) -> bool {
-        let matches =
-            |expression: &str, name: &str| filter(expression).is_ok_and(|filter| filter.is_match(name));
+        let matches = |expression: &str, name: &str| {
+            filter(expression).is_ok_and(|filter| filter.is_match(name.as_bytes()))
+        };
         if !self.node_filter.is_empty() && !matches(&self.node_filter, node) {
             return false;
         }

@@ -19,6 +19,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub(super) use self::check::{CheckKind, CheckRequest};
 use self::check::{Counts, LocalCheck};
 use self::probe::Probe;
@@ -39,6 +41,15 @@ struct LocalService {
     /// Grows with every change, so that what was sent can be told from what is.
     version: u64,
     in_sync: bool,
+}
+
+/// What an agent finds again in its data directory: its services and checks. A check whose status its
+/// owner reports has the status it had, and all of its time again; one the agent finds out about has to
+/// be tried first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Saved {
+    services: Vec<Service>,
+    checks: Vec<CheckRequest>,
 }
 
 /// Everything registered with the agent.
@@ -63,10 +74,12 @@ pub(super) struct Local {
 }
 
 impl Local {
-    /// Takes back the services it had before its node was started again.
-    pub(super) fn restore(&mut self, services: Vec<Service>) {
-        let local = |service| LocalService { service, version: 0, in_sync: false };
-        self.services = services.into_iter().map(|service| (service.id.clone(), local(service))).collect();
+    /// What its data directory holds.
+    pub(super) fn saved(&self) -> Saved {
+        Saved {
+            services: self.services().cloned().collect(),
+            checks: self.checks.values().map(LocalCheck::request).collect(),
+        }
     }
 
     /// The services, by id.
@@ -82,6 +95,11 @@ impl Local {
     /// The checks, by id.
     pub(super) fn checks(&self) -> impl Iterator<Item = &Check> {
         self.checks.values().map(|local| &local.check)
+    }
+
+    /// One check.
+    pub(super) fn check(&self, id: &str) -> Option<&Check> {
+        self.checks.get(id).map(|local| &local.check)
     }
 
     /// The checks of a service and of the node it is on.
@@ -101,6 +119,17 @@ impl Local {
 }
 
 impl Consul {
+    /// Takes back what the agent had before its node was started again. Nothing is pushed yet.
+    pub(super) fn agent_restore(&mut self, saved: Saved) {
+        for service in saved.services {
+            let local = LocalService { service, version: self.agent.count(), in_sync: false };
+            self.agent.services.insert(local.service.id.clone(), local);
+        }
+        for check in saved.checks {
+            self.local_put_check(check);
+        }
+    }
+
     /// Registers a service with its checks. Checks it had and are not named again stay, unless `replace`.
     pub(super) fn agent_put_service(&mut self, service: Service, checks: Vec<CheckRequest>, replace: bool) {
         let stale: Vec<_> = self

@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::check::CheckKind;
 use crate::consul::Consul;
 use crate::consul::state::catalog::{CRITICAL, PASSING, WARNING};
@@ -37,7 +39,7 @@ impl Probe {
 }
 
 /// What a check tries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     /// A request, and the answer's status says how it went.
     Http(Box<HttpTarget>),
@@ -51,7 +53,7 @@ pub enum Target {
 }
 
 /// The request of an HTTP check.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpTarget {
     /// Its method.
     pub method: String,
@@ -94,6 +96,11 @@ pub enum ProbeResult {
 }
 
 impl Consul {
+    /// Whether there are probes that are due.
+    pub fn has_probes(&self) -> bool {
+        !self.agent.due.is_empty()
+    }
+
     /// Takes the probes that are due. Each is to be answered with [`Self::probed`].
     pub fn take_probes(&mut self) -> Vec<Probe> {
         std::mem::take(&mut self.agent.due)

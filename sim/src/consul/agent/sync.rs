@@ -174,7 +174,7 @@ fn same_check(ours: &Check, theirs: &Check, but_output: bool) -> bool {
 
 impl Consul {
     /// Brings the catalog up to date.
-    pub(super) fn push(&mut self) {
+    pub(in crate::consul) fn push(&mut self) {
         if self.cluster.is_some() {
             return self.sync_push();
         }

@@ -7,11 +7,14 @@ use http::header::HeaderValue;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::access::May;
+use super::filtering::Filtering;
 use super::params::Form;
 use super::reply::{self, Failure};
 use super::{Call, Outcome};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
+use crate::consul::filter::Kind;
 use crate::consul::state::catalog::{Check, Service, ServiceAddress, Weights};
 
 /// A service of the agent, which can be waited for by the hash of its content.
@@ -57,26 +60,30 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// # Errors
-/// When the client asks for a selection, which nothing here can make yet.
-fn unfiltered(call: &Call<'_>) -> Result<(), Failure> {
-    match call.params.get("filter") {
-        None | Some("") => Ok(()),
-        Some(_) => Err(Failure::internal("filter expressions are not simulated here")),
-    }
-}
-
 pub(super) fn services(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    unfiltered(call)?;
-    let services: BTreeMap<_, _> =
-        consul.agent.services().map(|service| (&service.id, Shown::new(service))).collect();
+    call.form.may.known()?;
+    let readable = |service: &&Service| call.form.may.allows(|token| token.service_read(&service.name));
+    let services = consul.agent.services().filter(readable).map(Shown::new).collect();
+    let services = Filtering::of(call, Kind::AgentService)?.filtered(services)?;
+    let services: BTreeMap<_, _> = services.into_iter().map(|service| (service.id, service)).collect();
     Ok(call.json(&services))
 }
 
 pub(super) fn checks(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    unfiltered(call)?;
-    let checks: BTreeMap<_, &Check> = consul.agent.checks().map(|check| (&check.id, check)).collect();
+    call.form.may.known()?;
+    let checks: Vec<&Check> =
+        consul.agent.checks().filter(|check| reads_own_check(&call.form.may, check)).collect();
+    let checks = Filtering::of(call, Kind::AgentCheck)?.filtered(checks)?;
+    let checks: BTreeMap<_, _> = checks.into_iter().map(|check| (&check.id, check)).collect();
     Ok(call.json(&checks))
+}
+
+/// Of its own checks an agent asks either, where its servers ask for both.
+fn reads_own_check(may: &May, check: &Check) -> bool {
+    may.allows(|token| match check.service_name.as_str() {
+        "" => token.node_read(&check.node),
+        service => token.service_read(service),
+    })
 }
 
 pub(super) fn service(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
@@ -102,6 +109,9 @@ impl ServiceRead {
             let text = format!("unknown service ID: {}", self.id);
             return Failure::new(StatusCode::NOT_FOUND, text).into_response();
         };
+        if let Err(denied) = form.may.need(|token| token.service_read(&service.name)) {
+            return Failure::from(denied).into_response();
+        }
         let hash = content_hash(service);
         let header = HeaderValue::from_str(&hash);
         let mut shown = Shown::new(service);

@@ -4,10 +4,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::StatusCode;
+use serde_json::Value;
 
 use super::reply::Failure;
-use super::{Call, Outcome, params};
+use super::{Call, Outcome, decode, params};
 use crate::consul::Consul;
+use crate::consul::acl::Authorizer;
 
 const CONNECT_OFF: &str = "Connect must be enabled in order to use this endpoint";
 
@@ -26,6 +28,10 @@ fn maintain(consul: &mut Consul, call: &Call<'_>, service: Option<&str>) -> Resu
     let enable = call.params.get("enable").ok_or_else(|| Failure::bad("Missing value for enable"))?;
     let enable = params::boolean(enable)
         .ok_or_else(|| Failure::bad(format!("Invalid value for enable: {enable:?}")))?;
+    match service {
+        Some(id) => call.may_change_service(consul, id)?,
+        None => call.need(|token| token.node_write(&consul.config.node))?,
+    }
     if let Some(id) = service
         && consul.agent.service(id).is_none()
     {
@@ -41,17 +47,20 @@ fn maintain(consul: &mut Consul, call: &Call<'_>, service: Option<&str>) -> Resu
 }
 
 /// There is nothing to read again.
-pub(super) fn reload(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+pub(super) fn reload(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    call.need(|token| token.agent_write(&consul.config.node))?;
     Ok(call.done())
 }
 
 pub(super) fn leave(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    call.need(|token| token.agent_write(&consul.config.node))?;
     consul.agent.left = true;
     Ok(call.done())
 }
 
 /// There is nobody to throw out but those who never were here.
 pub(super) fn force_leave(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    call.need(Authorizer::operator_write)?;
     if call.rest == consul.config.node {
         return Ok(call.done());
     }
@@ -60,6 +69,7 @@ pub(super) fn force_leave(consul: &mut Consul, call: &Call<'_>) -> Result<Outcom
 
 /// The only one to join is the server itself.
 pub(super) fn join(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    call.need(|token| token.agent_write(&consul.config.node))?;
     if call.params.get("wan").is_some_and(|wan| !wan.is_empty()) {
         return Err(Failure::internal("WAN Federation is disabled"));
     }
@@ -83,8 +93,30 @@ pub(super) fn join(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fail
 }
 
 /// Sets a token of the agent's own.
-pub(super) fn token(_: &mut Consul, _: &Call<'_>) -> Result<Outcome, Failure> {
-    Err(Failure::new(StatusCode::UNAUTHORIZED, "ACL support disabled"))
+pub(super) fn token(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    let node = &consul.config.node;
+    let Some(acl) = &mut consul.acl else {
+        return Err(Failure::new(StatusCode::UNAUTHORIZED, "ACL support disabled"));
+    };
+    call.need(|token| token.agent_write(node))?;
+    let secret = decode::parse(call.body)
+        .and_then(|body| secret(&body))
+        .map_err(|why| Failure::bad(format!("Request decode failed: {why}")))?;
+    if !acl.set(call.rest, &secret, node) {
+        return Err(Failure::new(StatusCode::NOT_FOUND, format!("Token {:?} is unknown", call.rest)));
+    }
+    Ok(call.done())
+}
+
+fn secret(body: &Value) -> decode::Result<String> {
+    let mut secret = String::new();
+    for (field, name, value) in decode::fields(body, "api.AgentToken")? {
+        match field.as_str() {
+            "token" => secret = decode::text(value, "AgentToken.Token")?,
+            _ => return decode::unknown(name),
+        }
+    }
+    Ok(secret)
 }
 
 /// The certificates of a service mesh.

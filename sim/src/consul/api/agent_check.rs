@@ -9,6 +9,7 @@ pub(super) fn service_deregister(consul: &mut Consul, call: &Call<'_>) -> Result
     if call.rest.is_empty() {
         return Err(Failure::internal("ServiceID missing"));
     }
+    call.may_change_service(consul, call.rest)?;
     consul.agent_remove_service(call.rest);
     Ok(call.done())
 }
@@ -17,6 +18,7 @@ pub(super) fn check_deregister(consul: &mut Consul, call: &Call<'_>) -> Result<O
     if call.rest.is_empty() {
         return Err(Failure::internal("CheckID missing"));
     }
+    call.may_change_check(consul, call.rest)?;
     consul.agent_remove_check(call.rest);
     Ok(call.done())
 }
@@ -35,6 +37,7 @@ pub(super) fn check_fail(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome
 
 fn report(consul: &mut Consul, call: &Call<'_>, status: &str) -> Result<Outcome, Failure> {
     let note = call.params.get("note").unwrap_or_default();
+    call.may_change_check(consul, call.rest)?;
     consul.agent_update_check(call.rest, status, note).map_err(Failure::internal)?;
     Ok(call.done())
 }
@@ -45,6 +48,7 @@ pub(super) fn check_update(consul: &mut Consul, call: &Call<'_>) -> Result<Outco
     if ![PASSING, WARNING, CRITICAL].contains(&status.as_str()) {
         return Err(Failure::bad(format!("Invalid check status: '{status}'")));
     }
+    call.may_change_check(consul, call.rest)?;
     consul.agent_update_check(call.rest, &status, &output).map_err(Failure::internal)?;
     Ok(call.done())
 }

@@ -165,6 +165,7 @@ pub(super) fn by_id(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fai
         };
         return Ok(because(response, &why));
     };
+    call.need(|token| token.service_read(&service.name))?;
     let (aggregate, health) = Health::of(consul, service);
     Ok(answer(call, aggregate.status(), aggregate.name(), &health))
 }
@@ -173,6 +174,7 @@ pub(super) fn by_name(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, F
     if call.rest.is_empty() {
         return Err(Failure::internal("Bad request: Missing service Name"));
     }
+    call.need(|token| token.service_read(call.rest))?;
     let consul = &*consul;
     let named = consul.agent.services().filter(|service| service.name == call.rest);
     let (aggregates, healths): (Vec<_>, Vec<_>) = named.map(|service| Health::of(consul, service)).unzip();

@@ -58,6 +58,7 @@ pub(super) fn service(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, F
         }
         check.refuse()?;
     }
+    call.may_register(consul, &service.id, &service.name)?;
     add_default_addresses(&mut service);
     let several = checks.len() > 1;
     let checks = checks
@@ -98,6 +99,11 @@ pub(super) fn check(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fai
     let mut request = check.into_request();
     if request.id.is_empty() {
         request.id.clone_from(&request.name);
+    }
+    let service = consul.agent.service(&request.service_id).map(|service| service.name.as_str());
+    call.may_write_checks_of(consul, service.unwrap_or_default())?;
+    if let Some(existing) = consul.agent.check(&request.id) {
+        call.may_write_checks_of(consul, &existing.service_name)?;
     }
     if !request.service_id.is_empty() && consul.agent.service(&request.service_id).is_none() {
         return Err(Failure::internal(format!("ServiceID {:?} does not exist", request.service_id)));

@@ -51,6 +51,7 @@ struct Coordinate {
 
 pub(super) fn itself(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let config = &consul.config;
+    call.need(|token| token.agent_read(&config.node))?;
     Ok(call.json(&Itself {
         config: Config {
             datacenter: &config.datacenter,
@@ -123,7 +124,7 @@ fn stats(consul: &Consul) -> BTreeMap<&'static str, BTreeMap<&'static str, Strin
         (
             "consul",
             group(&[
-                ("acl", "disabled"),
+                ("acl", if consul.acl.is_some() { "enabled" } else { "disabled" }),
                 ("bootstrap", "true"),
                 ("known_datacenters", "1"),
                 ("leader", "true"),
@@ -188,14 +189,16 @@ fn stats(consul: &Consul) -> BTreeMap<&'static str, BTreeMap<&'static str, Strin
 
 /// The members of the cluster. Of a wider one this server knows nothing.
 pub(super) fn members(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    call.form.may.known()?;
     match call.params.get("segment") {
         None | Some("" | "_all") => {
             let wide = call.params.get("wan").is_some_and(|wan| !wan.is_empty());
             let known = consul.members();
-            let members: Vec<_> = match &known {
+            let mut members: Vec<_> = match &known {
                 Some(known) => known.iter().map(Member::of).collect(),
                 None => vec![member(consul)],
             };
+            members.retain(|member| call.form.may.allows(|token| token.node_read(member.name)));
             Ok(call.json(&(!wide).then_some(members)))
         }
         Some(_) => Err(Failure::internal("Network segments are not supported in this version of Consul")),

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use super::filtering::{Filtering, Records};
+use super::access::May;
+use super::filtering::Filtering;
 use super::narrow::{self, Narrow};
 use super::params::Form;
 use super::reply::{self, Failure};
@@ -14,6 +15,7 @@ use super::shown::{Joined, ShownNode, ShownService};
 use super::{Call, Outcome};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
+use crate::consul::filter::Kind;
 use crate::consul::state::catalog::{Catalog, Node, Service};
 
 /// What of the catalog is read.
@@ -43,7 +45,7 @@ pub(in crate::consul) struct Instances {
 }
 
 pub(super) fn nodes(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let narrow = Narrow::of(consul, call, Records::Nodes)?;
+    let narrow = Narrow::of(consul, call, Kind::Node)?;
     Ok(Outcome::Read(super::Read::Catalog(Read::Nodes(narrow))))
 }
 
@@ -52,24 +54,24 @@ pub(super) fn services(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failu
 }
 
 pub(super) fn service(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let instances = Instances::of(consul, call, false, Records::ServiceNodes)?;
+    let instances = Instances::of(consul, call, false, Kind::ServiceNode)?;
     Ok(Outcome::Read(super::Read::Catalog(Read::Service(instances))))
 }
 
 pub(super) fn connect(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    let instances = Instances::of(consul, call, true, Records::ServiceNodes)?;
+    let instances = Instances::of(consul, call, true, Kind::ServiceNode)?;
     Ok(Outcome::Read(super::Read::Catalog(Read::Service(instances))))
 }
 
 pub(super) fn node(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let name = named(call, "Missing node name")?;
-    let filtering = Filtering::of(call, Records::NodeServices)?;
+    let filtering = Filtering::of(call, Kind::NodeService).map_err(Failure::of_query)?;
     Ok(Outcome::Read(super::Read::Catalog(Read::Node(name, filtering))))
 }
 
 pub(super) fn node_services(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let name = named(call, "Missing node name")?;
-    let filtering = Filtering::of(call, Records::NodeServices)?;
+    let filtering = Filtering::of(call, Kind::NodeService).map_err(Failure::of_query)?;
     Ok(Outcome::Read(super::Read::Catalog(Read::NodeServices(name, filtering))))
 }
 
@@ -84,12 +86,7 @@ pub(super) fn named(call: &Call<'_>, missing: &str) -> Result<String, Failure> {
 impl Instances {
     /// # Errors
     /// When the path names no service, or the filter is none.
-    pub(super) fn of(
-        consul: &Consul,
-        call: &Call<'_>,
-        connect: bool,
-        records: Records,
-    ) -> Result<Self, Failure> {
+    pub(super) fn of(consul: &Consul, call: &Call<'_>, connect: bool, kind: Kind) -> Result<Self, Failure> {
         let name = named(call, "Missing service name")?;
         // Tags do not narrow what is reached with Connect.
         let tags = call.params.has("tag") && !connect;
@@ -97,7 +94,7 @@ impl Instances {
             name,
             connect,
             tags: tags.then(|| call.params.all("tag").map(str::to_owned).collect()),
-            narrow: Narrow::of(consul, call, records)?,
+            narrow: Narrow::of(consul, call, kind)?,
         })
     }
 
@@ -117,6 +114,11 @@ impl Instances {
         self.all(catalog)
             .filter(|service| self.tags.iter().flatten().all(|tag| tagged(service, tag)))
             .filter_map(|service| Some((&**catalog.node(&service.node)?, service)))
+    }
+
+    /// Whether an instance may be shown. What is reached with Connect is asked for by another's name.
+    pub(super) fn readable(&self, service: &Service, may: &May) -> bool {
+        may.reads(service) && (!self.connect || may.allows(|token| token.service_read(&self.name)))
     }
 
     /// When what an index looks up was last written.
@@ -173,14 +175,16 @@ impl Read {
     pub(super) fn answer(&self, catalog: &Catalog, form: &Form) -> Result<Response<Bytes>, Failure> {
         Ok(match self {
             Self::Nodes(narrow) => {
-                let nodes = catalog.nodes().filter(|node| narrow.admits(node));
+                let readable = |node: &str| form.may.allows(|token| token.node_read(node));
+                let nodes = catalog.nodes().filter(|node| narrow.admits(node) && readable(&node.name));
                 let nodes = nodes.map(|node| ShownNode::new(node)).collect();
                 let nodes = narrow.arranged(catalog, nodes, ShownNode::name)?;
                 reply::json(StatusCode::OK, &nodes, form.pretty)
             }
             Self::Services(meta) => {
                 let mut services: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-                for service in catalog.services() {
+                let readable = |name: &str| form.may.allows(|token| token.service_read(name));
+                for service in catalog.services().filter(|service| readable(&service.name)) {
                     if meta.is_empty() || catalog.node(&service.node).is_some_and(|node| node.has_meta(meta))
                     {
                         services
@@ -194,30 +198,32 @@ impl Read {
             Self::Service(instances) => {
                 let joined = instances
                     .tagged(catalog)
-                    .filter(|(node, _)| instances.narrow.admits(node))
+                    .filter(|(node, service)| {
+                        instances.narrow.admits(node) && instances.readable(service, &form.may)
+                    })
                     .map(|(node, service)| Joined::new(node, service))
                     .collect();
                 let joined = instances.narrow.arranged(catalog, joined, Joined::node)?;
                 reply::json(StatusCode::OK, &joined, form.pretty)
             }
             Self::Node(name, filtering) => {
-                let Some(node) = catalog.node_or_id(name) else {
+                let Some(node) = readable_node(catalog, name, &form.may) else {
                     return Ok(reply::json(StatusCode::OK, &(), form.pretty));
                 };
-                let services = filtering.filtered(shown_on(catalog, node))?;
+                let services = filtering.filtered(shown_on(catalog, node, &form.may))?;
                 let services = services.into_iter().map(|service| (service.id(), service)).collect();
                 let shown = NodeAndServices::<BTreeMap<_, _>> { node: Some(ShownNode::new(node)), services };
                 reply::json(StatusCode::OK, &shown, form.pretty)
             }
             Self::NodeServices(name, filtering) => {
-                let node = catalog.node_or_id(name);
+                let node = readable_node(catalog, name, &form.may);
                 let services = match node {
-                    Some(node) => Some(filtering.filtered(shown_on(catalog, node))?),
+                    Some(node) => Some(filtering.filtered(shown_on(catalog, node, &form.may))?),
                     None => None,
                 };
                 // An empty list is none, unless it is a filter's doing.
-                let services = services.filter(|services| !services.is_empty());
-                let shown = NodeAndServices { node: node.map(|node| ShownNode::new(node)), services };
+                let services = services.filter(|services| !services.is_empty() || !filtering.is_empty());
+                let shown = NodeAndServices { node: node.map(ShownNode::new), services };
                 reply::json(StatusCode::OK, &shown, form.pretty)
             }
         })
@@ -233,8 +239,15 @@ impl Read {
     }
 }
 
-fn shown_on<'a>(catalog: &'a Catalog, node: &Node) -> Vec<ShownService<'a>> {
-    catalog.services_on(&node.name).map(|service| ShownService::new(service)).collect()
+fn readable_node<'a>(catalog: &'a Catalog, name: &str, may: &May) -> Option<&'a Node> {
+    let node = &**catalog.node_or_id(name)?;
+    may.allows(|token| token.node_read(&node.name)).then_some(node)
+}
+
+fn shown_on<'a>(catalog: &'a Catalog, node: &Node, may: &May) -> Vec<ShownService<'a>> {
+    let services = catalog.services_on(&node.name);
+    let services = services.filter(|service| may.allows(|token| token.service_read(&service.name)));
+    services.map(|service| ShownService::new(service)).collect()
 }
 
 #[derive(Serialize)]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::Value;
 
+use super::access::{Denied, May};
 use super::params::Form;
 use super::reply::{self, Failure};
 use super::{Call, Outcome, carried_out, decode};
@@ -84,6 +85,13 @@ fn point(value: &Value) -> decode::Result<Point> {
 }
 
 impl Read {
+    pub(super) fn permitted(&self, may: &May) -> Result<(), Denied> {
+        match &self.node {
+            Some(node) => may.need(|token| token.node_read(node)),
+            None => may.known(),
+        }
+    }
+
     pub(super) fn seen(&self, catalog: &Catalog) -> Seen {
         let index = catalog.coordinates_index();
         let written = self.node.as_ref().map_or(index, |node| catalog.coordinates_of_written(node));
@@ -96,6 +104,7 @@ impl Read {
             Some(node) => catalog.coordinates_of(node).cloned().collect(),
             None => catalog.coordinates().cloned().collect(),
         };
+        found.retain(|coordinate| form.may.allows(|token| token.node_read(&coordinate.node)));
         found.retain(|coordinate| self.segment.as_ref().is_none_or(|wanted| coordinate.segment == *wanted));
         let Some(node) = &self.node else {
             return reply::json(StatusCode::OK, &found, form.pretty);

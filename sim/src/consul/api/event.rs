@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::access::May;
 use super::params::Form;
 use super::reply::{self, Failure};
 use super::{Call, Outcome};
@@ -66,6 +67,8 @@ pub(super) fn fire(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fail
         time: 0,
     };
     event.validate(&consul.agent.events).map_err(Failure::internal)?;
+    call.form.may.known().map_err(|why| Failure::internal(why.0))?;
+    call.need(|token| token.event_write(&event.name))?;
     let answer = call.json(&Shown::new(&event));
     consul.event_fire(event);
     Ok(answer)
@@ -78,18 +81,25 @@ pub(super) fn list(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> 
 }
 
 impl Read {
-    fn events<'a>(&'a self, consul: &'a Consul) -> impl DoubleEndedIterator<Item = &'a UserEvent> {
-        let wanted = |event: &&UserEvent| self.name.as_ref().is_none_or(|name| *name == event.name);
+    fn events<'a>(
+        &'a self,
+        consul: &'a Consul,
+        may: &'a May,
+    ) -> impl DoubleEndedIterator<Item = &'a UserEvent> {
+        let readable = |event: &UserEvent| may.allows(|token| token.event_read(&event.name));
+        let wanted = move |event: &&UserEvent| {
+            self.name.as_ref().is_none_or(|name| *name == event.name) && readable(event)
+        };
         consul.agent.events.iter().filter(wanted)
     }
 
     pub(super) fn seen(&self, consul: &Consul) -> Seen {
-        let index = self.events(consul).next_back().map_or(1, |event| index_of(&event.id));
+        let index = self.events(consul, &May::Everything).next_back().map_or(1, |event| index_of(&event.id));
         Seen { index, written: 0, hash: Some(index.to_string()) }
     }
 
     pub(super) fn answer(&self, consul: &Consul, form: &Form, index: u64) -> Response<Bytes> {
-        let events: Vec<_> = self.events(consul).map(Shown::new).collect();
+        let events: Vec<_> = self.events(consul, &form.may).map(Shown::new).collect();
         let mut response = reply::json(StatusCode::OK, &events, form.pretty);
         response.headers_mut().insert(reply::INDEX, index.into());
         response

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::access::May;
 use super::catalog::{Instances, named};
-use super::filtering::{Filtering, Records};
+use super::filtering::Filtering;
 use super::narrow::Narrow;
 use super::params::Form;
 use super::reply::{self, Failure};
@@ -13,6 +14,7 @@ use super::shown::{ShownNode, ShownService};
 use super::{Call, Outcome};
 use crate::consul::Consul;
 use crate::consul::blocking::Seen;
+use crate::consul::filter::Kind;
 use crate::consul::state::catalog::{Catalog, Check, PASSING};
 
 /// Checks in whatever state.
@@ -53,7 +55,7 @@ pub(super) fn connect(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, F
 }
 
 fn instances(consul: &Consul, call: &Call<'_>, connect: bool) -> Result<Outcome, Failure> {
-    let instances = Instances::of(consul, call, connect, Records::CheckServiceNodes)?;
+    let instances = Instances::of(consul, call, connect, Kind::CheckServiceNode)?;
     let passing = match call.params.get("passing") {
         None => false,
         Some("" | "1" | "t" | "T" | "TRUE" | "true" | "True") => true,
@@ -65,19 +67,19 @@ fn instances(consul: &Consul, call: &Call<'_>, connect: bool) -> Result<Outcome,
 
 pub(super) fn checks(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let name = named(call, "Missing service name")?;
-    let narrow = Narrow::of(consul, call, Records::Checks)?;
+    let narrow = Narrow::of(consul, call, Kind::HealthCheck)?;
     Ok(Outcome::Read(super::Read::Health(Read::Checks(name, narrow))))
 }
 
 pub(super) fn node(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let name = named(call, "Missing node name")?;
-    let filtering = Filtering::of(call, Records::Checks)?;
+    let filtering = Filtering::of(call, Kind::HealthCheck).map_err(Failure::of_query)?;
     Ok(Outcome::Read(super::Read::Health(Read::Node(name, filtering))))
 }
 
 pub(super) fn state(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let state = named(call, "Missing check state")?;
-    let narrow = Narrow::of(consul, call, Records::Checks)?;
+    let narrow = Narrow::of(consul, call, Kind::HealthCheck)?;
     Ok(Outcome::Read(super::Read::Health(Read::State(state, narrow))))
 }
 
@@ -158,7 +160,7 @@ impl Read {
     pub(super) fn answer(&self, catalog: &Catalog, form: &Form) -> Result<Response<Bytes>, Failure> {
         let (narrow, filtering) = match self {
             Self::Service { instances, passing } => {
-                let found = self.instances(instances, *passing, catalog)?;
+                let found = self.instances(instances, *passing, catalog, &form.may)?;
                 return Ok(reply::json(StatusCode::OK, &found, form.pretty));
             }
             Self::Checks(_, narrow) | Self::State(_, narrow) => (Some(narrow), &narrow.filtering),
@@ -169,7 +171,8 @@ impl Read {
                 !narrow.by_meta() || catalog.node(&check.node).is_some_and(|node| narrow.admits(node))
             })
         };
-        let checks: Vec<_> = self.found(catalog).filter(admitted).collect();
+        let checks: Vec<_> =
+            self.found(catalog).filter(admitted).filter(|check| form.may.reads_check(check)).collect();
         let checks = match narrow {
             Some(narrow) => narrow.arranged(catalog, checks, |check| &check.node)?,
             None => filtering.filtered(checks)?,
@@ -182,10 +185,11 @@ impl Read {
         instances: &'a Instances,
         passing: bool,
         catalog: &'a Catalog,
+        may: &May,
     ) -> Result<Vec<Instance<'a>>, Failure> {
         let found = instances
             .tagged(catalog)
-            .filter(|(node, _)| instances.narrow.admits(node))
+            .filter(|(node, service)| instances.narrow.admits(node) && instances.readable(service, may))
             .map(|(node, service)| {
                 let of_node = catalog.checks_of(&service.node, "");
                 let own = catalog.checks_of(&service.node, &service.id);

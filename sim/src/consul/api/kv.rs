@@ -9,6 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use serde::{Serialize, Serializer};
 
+use super::access::{Denied, May};
 use super::params::Form;
 use super::reply::{self, Failure};
 use super::{Call, Outcome, carried_out};
@@ -189,6 +190,19 @@ pub(super) fn from_base64(text: &str) -> Result<Bytes, String> {
 }
 
 impl Read {
+    pub(super) fn permitted(&self, may: &May) -> Result<(), Denied> {
+        match self {
+            Self::Entry { key, .. } => may.need(|token| token.key_read(key)),
+            Self::Tree { .. } | Self::Keys { .. } => may.known(),
+        }
+    }
+
+    /// The entries under a prefix that may be read.
+    fn found<'a>(consul: &'a Consul, prefix: &'a str, may: &'a May) -> impl Iterator<Item = &'a Entry> {
+        let under = consul.state.kv.under(prefix).map(|entry| &**entry);
+        under.filter(|entry| may.allows(|token| token.key_read(&entry.key)))
+    }
+
     pub(super) fn seen(&self, consul: &Consul) -> Seen {
         let kv = &consul.state.kv;
         let (index, written) = match self {
@@ -210,15 +224,15 @@ impl Read {
                 Some(entry) => reply::json(StatusCode::OK, &[Shown::new(entry)], form.pretty),
             },
             Self::Tree { prefix } => {
-                let entries: Vec<_> = consul.state.kv.under(prefix).map(|entry| Shown::new(entry)).collect();
+                let entries: Vec<_> = Self::found(consul, prefix, &form.may).map(Shown::new).collect();
                 if entries.is_empty() {
                     return reply::empty(StatusCode::NOT_FOUND);
                 }
                 reply::json(StatusCode::OK, &entries, form.pretty)
             }
             Self::Keys { prefix, separator } => {
-                let mut keys: Vec<&str> =
-                    consul.state.kv.under(prefix).map(|entry| up_to(&entry.key, prefix, separator)).collect();
+                let keys = Self::found(consul, prefix, &form.may);
+                let mut keys: Vec<&str> = keys.map(|entry| up_to(&entry.key, prefix, separator)).collect();
                 keys.dedup();
                 if keys.is_empty() && !prefix.is_empty() {
                     return reply::empty(StatusCode::NOT_FOUND);

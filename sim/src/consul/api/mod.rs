@@ -3,6 +3,7 @@
 //! An endpoint that reads returns a [`Read`]: what to read, apart from doing so, because a blocking query
 //! does it again whenever something it watches changes.
 
+mod access;
 mod agent;
 mod agent_admin;
 mod agent_check;
@@ -31,19 +32,23 @@ mod txn;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
+use self::access::Denied;
 use self::cached::Cached;
 use self::params::Params;
+use super::acl::token_of;
 use super::blocking::{Blocked, Seen, Until};
 use super::leader::{Finish, Proposal};
 use super::state::Applied;
 use super::{Consul, Reply};
 
+pub(super) use self::access::May;
 pub(super) use self::cached::Cache;
 pub(super) use self::params::Form;
 pub(super) use self::reply::{Contact, Failure};
@@ -87,6 +92,7 @@ fn carried_out(applied: Applied, form: &Form) -> Result<Response<Bytes>, Failure
     match applied {
         Applied::If(it_was) => Ok(reply::json(StatusCode::OK, &it_was, form.pretty)),
         Applied::Failed(why) => Err(Failure::internal(why)),
+        Applied::Denied(why) => Err(Denied(why).into()),
         Applied::Done | Applied::Session(_) | Applied::Txn(_) => Ok(reply::empty(StatusCode::OK)),
     }
 }
@@ -164,6 +170,16 @@ impl Read {
             served.tell(&mut response);
         }
         response
+    }
+
+    /// # Errors
+    /// When it may not be read at all; of what is found, more may be left out.
+    fn permitted(&self, may: &May) -> Result<(), Denied> {
+        match self {
+            Self::Kv(read) => read.permitted(may),
+            Self::Coordinate(read) => read.permitted(may),
+            _ => may.known(),
+        }
     }
 
     /// What tells it from other reads that the agent's cache serves, if it does.
@@ -277,7 +293,7 @@ pub(super) fn answer(consul: &mut Consul, reader: IpAddr, request: &Request<Byte
         Outcome::Answer(response) => Ok(response),
         Outcome::Read(read) => return respond(consul, reader, read, form),
         Outcome::Write(proposal, finish) => {
-            let applied = consul.propose(proposal);
+            let applied = consul.propose(proposal, &form.may);
             finish(applied, &form)
         }
         Outcome::Renew(id) => renewed(consul, &id, &form),
@@ -299,7 +315,10 @@ pub(super) fn parse(
     if path.contains(char::is_control) {
         return Err(bad_request().into());
     }
-    if let Some(cleaned) = clean(&path) {
+    if let Some(mut cleaned) = clean(&path) {
+        if cleaned.strip_prefix("/v1/").is_some_and(lacks_slash) {
+            cleaned.push('/');
+        }
         return Err(moved(&cleaned, uri.query(), is_get).into());
     }
     if path == "/" {
@@ -311,11 +330,9 @@ pub(super) fn parse(
         return Err(reply::unknown().into());
     };
     let Some((endpoint, methods, rest)) = route(tail) else {
-        // A path that only lacks the slash before an empty rest.
-        let slashed = format!("{tail}/");
-        return Err(Box::new(match route(&slashed) {
-            Some((.., "")) => moved(&format!("{path}/"), uri.query(), is_get),
-            _ => reply::unknown(),
+        return Err(Box::new(match lacks_slash(tail) {
+            true => moved(&format!("{path}/"), uri.query(), is_get),
+            false => reply::unknown(),
         }));
     };
     let method = request.method();
@@ -326,16 +343,26 @@ pub(super) fn parse(
         return Err(reply::not_allowed(method.as_str(), methods).into());
     }
     let params = Params::parse(uri.query().unwrap_or_default());
-    let form = Form::parse(&params, &consul.config.datacenter).map_err(|failure| {
+    let mut form = Form::parse(&params, &consul.config.datacenter).map_err(|failure| {
         let failure = match failure.is_internal() && queries(tail) {
             true => failure.of_query(),
             false => failure,
         };
         Box::new(failure.into_response())
     })?;
+    form.of_query = queries(tail);
+    if let Some(acl) = &consul.acl {
+        let token = token_of(params.get("token"), request.headers());
+        form.may = acl.resolve(token).map_or(May::Nothing, |token| May::Token(Rc::clone(token)));
+    }
     let call = Call { method, rest, params, form, body: request.body(), agent };
     let outcome = endpoint(consul, &call).map_err(|failure| Box::new(failure.into_response()))?;
     Ok((outcome, call.form))
+}
+
+/// Whether a path after `/v1/` only lacks the slash before an empty rest.
+fn lacks_slash(tail: &str) -> bool {
+    route(tail).is_none() && matches!(route(&format!("{tail}/")), Some((.., "")))
 }
 
 /// The answer to what is no request at all.
@@ -352,6 +379,11 @@ fn queries(tail: &str) -> bool {
 
 /// Answers a read, or has it wait.
 pub(super) fn respond(consul: &mut Consul, reader: IpAddr, read: Read, mut form: Form) -> Reply {
+    if let Err(denied) = read.permitted(&form.may) {
+        let failure = Failure::from(denied);
+        let failure = if form.of_query { failure.of_query() } else { failure };
+        return Reply::Now(failure.into_response());
+    }
     let remembered = read.cache_key().filter(|_| form.cached).map(|key| {
         form.served = Some(Cached::Miss);
         consul.cache.ask(key, consul.now).is_some()

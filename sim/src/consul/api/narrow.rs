@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Call;
-use super::filtering::{Filtering, Records};
+use super::filtering::Filtering;
 use super::reply::Failure;
 use crate::consul::Consul;
+use crate::consul::filter::Kind;
 use crate::consul::state::catalog::{Catalog, Node};
 
 /// `?near=` this agent's own node.
@@ -22,12 +23,12 @@ pub(in crate::consul) struct Narrow {
 impl Narrow {
     /// # Errors
     /// When its filter is none.
-    pub(super) fn of(consul: &Consul, call: &Call<'_>, records: Records) -> Result<Self, Failure> {
+    pub(super) fn of(consul: &Consul, call: &Call<'_>, kind: Kind) -> Result<Self, Failure> {
         let near = match call.params.get("near") {
             Some(AGENT) => &consul.config.node,
             near => near.unwrap_or_default(),
         };
-        let filtering = Filtering::of(call, records)?;
+        let filtering = Filtering::of(call, kind).map_err(Failure::of_query)?;
         Ok(Self { node_meta: node_meta(call), near: near.to_owned(), filtering })
     }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::reply::{self, Failure};
 use super::{Call, Outcome};
 use crate::consul::Consul;
+use crate::consul::acl::Authorizer;
 
 /// The index at which a fresh leader has written autopilot's defaults.
 const AUTOPILOT_INDEX: u64 = 4;
@@ -32,6 +33,7 @@ struct Server<'a> {
 }
 
 pub(super) fn raft_configuration(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    call.need(Authorizer::operator_read)?;
     let leader = consul.leader_address();
     let servers = consul.servers();
     let servers = servers
@@ -67,6 +69,7 @@ pub(super) fn raft_peer(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome,
             (known, "address", address)
         }
     };
+    call.need(Authorizer::operator_write)?;
     Err(Failure::internal(match known {
         true => "need at least one voter in configuration: {[]}".to_owned(),
         false => format!("{what} {given:?} was not found in the Raft configuration"),
@@ -90,6 +93,7 @@ struct Autopilot {
 
 /// Autopilot's defaults; nothing here changes them.
 pub(super) fn autopilot_configuration(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
+    call.need(Authorizer::operator_read)?;
     Ok(Outcome::Answer(reply::json(
         StatusCode::OK,
         &Autopilot {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::access::May;
 use super::cached::Cached;
 use super::reply::Failure;
 use crate::consul::duration;
@@ -97,6 +98,10 @@ pub(in crate::consul) struct Form {
     pub(in crate::consul) cached: bool,
     /// What the agent's cache made of it.
     pub(in crate::consul) served: Option<Cached>,
+    /// What it may do.
+    pub(in crate::consul) may: May,
+    /// Whether what is refused is answered as a query all the same.
+    pub(in crate::consul) of_query: bool,
 }
 
 impl Form {
@@ -143,6 +148,8 @@ impl Form {
             },
             cached,
             served: None,
+            may: May::Everything,
+            of_query: false,
         })
     }
 }

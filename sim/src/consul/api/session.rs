@@ -68,14 +68,16 @@ fn created(applied: Applied, form: &Form) -> Result<Response<Bytes>, Failure> {
 fn read(body: &Value, request: &mut Request) -> decode::Result<()> {
     for (name, _, value) in decode::fields(body, GO_TYPE)? {
         match name.as_str() {
+            "nodechecks" => request.node_checks = decode::texts(value, ".NodeChecks")?,
+            "servicechecks" => request.service_checks = service_checks(value)?,
+            "checks" => request.checks = decode::texts_as(value, ".Checks", CHECK_IDS)?,
+            // Null empties a list, and leaves everything else as it is.
+            _ if value.is_null() => {}
             "name" => request.name = decode::text(value, ".Name")?,
             "node" => request.node = decode::text(value, ".Node")?,
             "lockdelay" => request.lock_delay_nanos = lock_delay(value)?,
             "behavior" => request.behavior = decode::text(value, ".Behavior")?,
             "ttl" => request.ttl = decode::text(value, ".TTL")?,
-            "nodechecks" => request.node_checks = decode::texts(value, ".NodeChecks")?,
-            "servicechecks" => request.service_checks = service_checks(value)?,
-            "checks" => request.checks = decode::texts_as(value, ".Checks", CHECK_IDS)?,
             _ => {}
         }
     }
@@ -137,6 +139,9 @@ pub(in crate::consul) fn renewed(
     id: &str,
     form: &Form,
 ) -> Result<Response<Bytes>, Failure> {
+    if let Some(session) = consul.state.sessions.find(id).map_err(Failure::internal)? {
+        form.may.need(|token| token.session_write(&session.node))?;
+    }
     match consul.session_renew(id).map_err(Failure::internal)? {
         Some(session) => Ok(reply::json(StatusCode::OK, &[session], form.pretty)),
         None => Err(Failure::new(StatusCode::NOT_FOUND, format!("Session id '{id}' not found"))),
@@ -186,7 +191,7 @@ impl Read {
     }
 
     pub(super) fn answer(&self, consul: &Consul, form: &Form) -> Response<Bytes> {
-        let sessions: Vec<_> = match self {
+        let mut sessions: Vec<_> = match self {
             Self::One(id) => consul.state.sessions.find(id).ok().flatten().into_iter().collect(),
             Self::All => consul.state.sessions.iter().collect(),
             Self::Node(node) => consul
@@ -196,6 +201,7 @@ impl Read {
                 .filter(|session| session.node.eq_ignore_ascii_case(node))
                 .collect(),
         };
+        sessions.retain(|session| form.may.allows(|token| token.session_read(&session.node)));
         reply::json(StatusCode::OK, &sessions, form.pretty)
     }
 }

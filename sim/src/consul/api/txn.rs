@@ -86,7 +86,9 @@ impl Read {
     pub(super) fn answer(&self, consul: &Consul, form: &Form) -> Response<Bytes> {
         let mut state = consul.state.clone();
         let mut operations = self.0.clone();
-        let outcome = state.precheck(&mut operations).and_then(|()| state.transact(state.index, &operations));
+        let outcome = state
+            .precheck(&mut operations, form.may.refusals(&self.0))
+            .and_then(|()| state.transact(state.index, &operations));
         let read = ReadOnly { index: 0, last_contact: 0, known_leader: true, consistency_level: "" };
         let mut response = answer(&outcome, Some(read), form);
         let headers = response.headers_mut();
@@ -105,7 +107,9 @@ fn finish(applied: Applied, form: &Form) -> Result<Response<Bytes>, Failure> {
 
 fn answer(outcome: &Result<Vec<Done>, Vec<Refusal>>, read: Option<ReadOnly>, form: &Form) -> Response<Bytes> {
     let (status, results, errors) = match outcome {
-        Ok(done) => (StatusCode::OK, Some(done.iter().map(shown).collect()), None),
+        Ok(done) => {
+            (StatusCode::OK, Some(done.iter().filter(|done| form.may.sees(done)).map(shown).collect()), None)
+        }
         Err(refusals) => (StatusCode::CONFLICT, None, Some(refusals.iter().map(error).collect())),
     };
     reply::json(status, &Answer { results, errors, read }, form.pretty)

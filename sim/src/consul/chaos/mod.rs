@@ -8,6 +8,7 @@
 //! The rule a change must keep: in fair weather an answer is exactly what the state says.
 
 mod plan;
+mod whom;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use http::StatusCode;
 use tokio::sync::watch;
 
 pub use self::plan::{ChaosFault, ChaosPlan};
+pub use self::whom::{Census, Unfit, Whom};
 use crate::plan::Span;
 
 /// One thing that is wrong.
@@ -48,12 +50,40 @@ pub enum Trouble {
     /// `X-Consul-Index` starts over from 1, as after a restored snapshot. Happens once. Indexes in bodies
     /// stay what they were.
     IndexReset,
+    /// A node of a cluster is killed, and started again when this ends.
+    Kill {
+        /// Which.
+        whom: Whom,
+        /// Whether it loses what it has on disk.
+        wipe: bool,
+    },
+    /// A node of a cluster stands still: what is sent to it waits.
+    Pause {
+        /// Which.
+        whom: Whom,
+    },
+    /// A node of a cluster hears nothing of the others, nor they of it. Its clients still reach it.
+    Isolate {
+        /// Which.
+        whom: Whom,
+    },
 }
 
 impl Trouble {
     /// Every name, for messages.
-    pub const NAMES: [&'static str; 7] =
-        ["stale", "slow", "leaderless", "errors", "refuse", "hang", "index-reset"];
+    pub const NAMES: [&'static str; 11] = [
+        "stale",
+        "slow",
+        "leaderless",
+        "errors",
+        "refuse",
+        "hang",
+        "index-reset",
+        "kill-server",
+        "kill-leader",
+        "pause-server",
+        "isolate",
+    ];
 
     /// Its name in plans.
     pub fn name(&self) -> &'static str {
@@ -65,6 +95,18 @@ impl Trouble {
             Self::Refuse => "refuse",
             Self::Hang => "hang",
             Self::IndexReset => "index-reset",
+            Self::Kill { whom: Whom::Leader, .. } => "kill-leader",
+            Self::Kill { .. } => "kill-server",
+            Self::Pause { .. } => "pause-server",
+            Self::Isolate { .. } => "isolate",
+        }
+    }
+
+    /// The node of a cluster it hits; none where it hits no node as such.
+    pub fn whom(&self) -> Option<Whom> {
+        match self {
+            Self::Kill { whom, .. } | Self::Pause { whom } | Self::Isolate { whom } => Some(*whom),
+            _ => None,
         }
     }
 }
@@ -78,17 +120,34 @@ enum Source {
     Plan(usize),
 }
 
+/// A trouble that has begun and not ended.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    source: Source,
+    /// Which one this is of all that ever began.
+    number: u64,
+    trouble: Trouble,
+}
+
 /// Everything that is wrong now.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Troubles {
-    list: Vec<(Source, Trouble)>,
+    list: Vec<Begun>,
+    /// How many ever began.
+    begun: u64,
+    census: Census,
     /// How often indexes started over.
     resets: u64,
 }
 
 impl Troubles {
+    fn add(&mut self, source: Source, trouble: Trouble) {
+        self.list.push(Begun { source, number: self.begun, trouble });
+        self.begun += 1;
+    }
+
     fn all(&self) -> impl Iterator<Item = Trouble> {
-        self.list.iter().map(|(_, trouble)| *trouble)
+        self.list.iter().map(|begun| begun.trouble)
     }
 
     fn has(&self, trouble: Trouble) -> bool {
@@ -123,6 +182,14 @@ impl Troubles {
 
     pub(super) fn is_hanging(&self) -> bool {
         self.has(Trouble::Hang)
+    }
+
+    /// What hits single nodes, each with its number among all that ever began, in that order.
+    pub(super) fn strikes(&self) -> impl Iterator<Item = (u64, Trouble)> {
+        self.list
+            .iter()
+            .filter(|begun| begun.trouble.whom().is_some())
+            .map(|begun| (begun.number, begun.trouble))
     }
 
     pub(super) fn resets(&self) -> u64 {
@@ -182,9 +249,80 @@ impl Chaos {
         self.begin(Source::Caller("index-reset"), Trouble::IndexReset);
     }
 
+    /// Kills a node of a cluster: its connections end, and its port is closed. Its disk stays.
+    ///
+    /// # Errors
+    /// When there is, and will be, no such node.
+    pub fn kill(&self, whom: Whom) -> Result<(), Unfit> {
+        self.strike("kill", Trouble::Kill { whom, wipe: false })
+    }
+
+    /// Kills a node of a cluster, and its disk with it.
+    ///
+    /// # Errors
+    /// When there is, and will be, no such node.
+    pub fn kill_and_wipe(&self, whom: Whom) -> Result<(), Unfit> {
+        self.strike("kill", Trouble::Kill { whom, wipe: true })
+    }
+
+    /// Starts every node again that a caller killed.
+    pub fn restart(&self) {
+        self.end(Source::Caller("kill"));
+    }
+
+    /// Lets a node of a cluster stand still.
+    ///
+    /// # Errors
+    /// When there is, and will be, no such node.
+    pub fn pause(&self, whom: Whom) -> Result<(), Unfit> {
+        self.strike("pause", Trouble::Pause { whom })
+    }
+
+    /// Lets every node go on that a caller paused.
+    pub fn resume(&self) {
+        self.end(Source::Caller("pause"));
+    }
+
+    /// Cuts a node of a cluster off from all others.
+    ///
+    /// # Errors
+    /// When there is, and will be, no such node.
+    pub fn isolate(&self, whom: Whom) -> Result<(), Unfit> {
+        self.strike("isolate", Trouble::Isolate { whom })
+    }
+
+    /// Joins every node again that a caller isolated.
+    pub fn heal(&self) {
+        self.end(Source::Caller("isolate"));
+    }
+
     /// Ends all that a caller began; what a plan began goes on.
     pub fn calm(&self) {
-        self.0.send_modify(|troubles| troubles.list.retain(|(source, _)| matches!(source, Source::Plan(_))));
+        self.0.send_modify(|troubles| troubles.list.retain(|begun| matches!(begun.source, Source::Plan(_))));
+    }
+
+    /// Says what nodes there are.
+    pub(super) fn set_census(&self, census: Census) {
+        self.0.send_modify(|troubles| troubles.census = census);
+    }
+
+    /// Begins what hits one node; unlike other troubles, there can be several of a kind.
+    fn strike(&self, name: &'static str, trouble: Trouble) -> Result<(), Unfit> {
+        if let Some(whom) = trouble.whom() {
+            self.0.borrow().census.fits(whom)?;
+        }
+        self.0.send_modify(|troubles| troubles.add(Source::Caller(name), trouble));
+        Ok(())
+    }
+
+    /// Begins a trouble that number `number` of some plan brings.
+    pub fn begin_planned(&self, number: usize, trouble: Trouble) {
+        self.begin(Source::Plan(number), trouble);
+    }
+
+    /// Ends it.
+    pub fn end_planned(&self, number: usize) {
+        self.end(Source::Plan(number));
     }
 
     fn set(&self, name: &'static str, trouble: Option<Trouble>) {
@@ -201,13 +339,13 @@ impl Chaos {
                 troubles.resets += 1;
                 return;
             }
-            troubles.list.retain(|(other, _)| *other != source);
-            troubles.list.push((source, trouble));
+            troubles.list.retain(|begun| begun.source != source);
+            troubles.add(source, trouble);
         });
     }
 
     fn end(&self, source: Source) {
-        self.0.send_modify(|troubles| troubles.list.retain(|(other, _)| *other != source));
+        self.0.send_modify(|troubles| troubles.list.retain(|begun| begun.source != source));
     }
 
     pub(super) fn now(&self) -> watch::Ref<'_, Troubles> {

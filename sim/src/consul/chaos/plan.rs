@@ -6,6 +6,13 @@
 //! for = "30s"           # or "ever"
 //! kind = "stale"        # stale, slow, leaderless, errors, refuse, hang, index-reset
 //! delay = "5s"
+//!
+//! [[fault]]             # of a cluster: kill-server, kill-leader, pause-server, isolate
+//! at = "20s"
+//! for = "10s"           # then it is started again
+//! kind = "kill-server"
+//! target = "server-2"   # or a role: leader, follower; or an agent: agent-1
+//! wipe = true           # without its disk
 //! ```
 
 use std::time::Duration;
@@ -14,7 +21,7 @@ use http::StatusCode;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
-use super::{Chaos, Source, Trouble};
+use super::{Census, Chaos, Source, Trouble, Unfit, Whom};
 use crate::consul::server::Clock;
 use crate::plan::Span;
 
@@ -55,19 +62,26 @@ struct Written {
     status: Option<u16>,
     #[serde(default)]
     share: Option<f64>,
+    #[serde(default)]
+    target: Option<Whom>,
+    #[serde(default)]
+    wipe: Option<bool>,
 }
 
 impl ChaosFault {
     /// The fields a fault can have, for messages.
-    pub const FIELDS: [&'static str; 7] = ["at", "for", "kind", "delay", "latency", "status", "share"];
+    pub const FIELDS: [&'static str; 9] =
+        ["at", "for", "kind", "delay", "latency", "status", "share", "target", "wipe"];
 }
 
 impl TryFrom<Written> for ChaosFault {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { at, kind: name, lasting, mut delay, mut latency, mut status, mut share } = written;
+        let Written { at, kind: name, lasting, mut delay, mut latency, mut status, mut share, .. } = written;
+        let (mut target, mut wipe) = (written.target, written.wipe);
         let need = |field: &str| format!("a `{name}` fault needs `{field}`");
+        let mut whom = || target.take().ok_or_else(|| need("target"));
         let trouble = match name.as_str() {
             "stale" => Trouble::Stale { delay: delay.take().ok_or_else(|| need("delay"))? },
             "slow" => Trouble::Slow { latency: latency.take().ok_or_else(|| need("latency"))? },
@@ -81,6 +95,10 @@ impl TryFrom<Written> for ChaosFault {
             "refuse" => Trouble::Refuse,
             "hang" => Trouble::Hang,
             "index-reset" => Trouble::IndexReset,
+            "kill-server" => Trouble::Kill { whom: whom()?, wipe: wipe.take().unwrap_or_default() },
+            "kill-leader" => Trouble::Kill { whom: Whom::Leader, wipe: wipe.take().unwrap_or_default() },
+            "pause-server" => Trouble::Pause { whom: whom()? },
+            "isolate" => Trouble::Isolate { whom: whom()? },
             other => {
                 return Err(format!("`{other}` is no kind of fault: one of {}", Trouble::NAMES.join(", ")));
             }
@@ -90,6 +108,8 @@ impl TryFrom<Written> for ChaosFault {
             ("latency", latency.is_some()),
             ("status", status.is_some()),
             ("share", share.is_some()),
+            ("target", target.is_some()),
+            ("wipe", wipe.is_some()),
         ];
         if let Some((field, _)) = unused.into_iter().find(|(_, there)| *there) {
             return Err(format!("a `{name}` fault takes no `{field}`"));
@@ -114,6 +134,14 @@ fn error_status(number: u16) -> Result<StatusCode, String> {
 }
 
 impl ChaosPlan {
+    /// Says whether all of it can happen to these nodes.
+    ///
+    /// # Errors
+    /// When a fault hits a node there is not.
+    pub fn fits(&self, census: Census) -> Result<(), Unfit> {
+        self.faults.iter().filter_map(|fault| fault.trouble.whom()).try_for_each(|whom| census.fits(whom))
+    }
+
     /// Begins and ends on `chaos` what the plan says, from now on; returns when there is no more to do.
     /// Times that are ranges are drawn from `dice`, one draw a fault in the order of the file.
     pub async fn play(&self, chaos: &Chaos, clock: &impl Clock, dice: &mut ChaCha8Rng) {
@@ -150,7 +178,7 @@ mod tests {
 
     use http::StatusCode;
 
-    use super::{ChaosPlan, Trouble};
+    use super::{ChaosPlan, Trouble, Whom};
     use crate::plan::Span;
 
     fn read(fault: &str) -> Result<ChaosPlan, String> {
@@ -180,6 +208,26 @@ mod tests {
             ("kind='refuse'\nat='1s'\nfor='2s'", Trouble::Refuse, Some(2)),
             ("kind='hang'\nat='1s'\nfor='2s'", Trouble::Hang, Some(2)),
             ("kind='index-reset'\nat='1s'", Trouble::IndexReset, None),
+            (
+                "kind='kill-server'\ntarget='server-2'\nwipe=true\nat='1s'\nfor='2s'",
+                Trouble::Kill { whom: Whom::Server(2), wipe: true },
+                Some(2),
+            ),
+            (
+                "kind='kill-leader'\nat='1s'\nfor='ever'",
+                Trouble::Kill { whom: Whom::Leader, wipe: false },
+                None,
+            ),
+            (
+                "kind='pause-server'\ntarget='follower'\nat='1s'\nfor='2s'",
+                Trouble::Pause { whom: Whom::Follower },
+                Some(2),
+            ),
+            (
+                "kind='isolate'\ntarget='agent-1'\nat='1s'\nfor='2s'",
+                Trouble::Isolate { whom: Whom::Agent(1) },
+                Some(2),
+            ),
         ] {
             let plan = read(text).expect(text);
             assert_eq!(plan.faults[0].trouble, trouble);
@@ -196,6 +244,11 @@ mod tests {
             ("kind='hang'\nat='1s'\nfor='2s'\nshare=1.0", "a `hang` fault takes no `share`"),
             ("kind='index-reset'\nat='1s'\nfor='2s'", "a `index-reset` fault takes no `for`"),
             ("kind='errors'\nat='1s'\nfor='2s'\nstatus=200", "`status` 200 is no error: 400 to 599"),
+            ("kind='isolate'\nat='1s'\nfor='2s'", "a `isolate` fault needs `target`"),
+            (
+                "kind='kill-leader'\ntarget='leader'\nat='1s'\nfor='2s'",
+                "a `kill-leader` fault takes no `target`",
+            ),
             ("kind='errors'\nat='1s'\nfor='2s'\nshare=1.5", "`share` is a number above 0 and up to 1"),
         ] {
             assert_eq!(read(text).expect_err(text).trim_end(), why);

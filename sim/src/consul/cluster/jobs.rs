@@ -263,7 +263,7 @@ impl Consul {
             _ if !cluster.leads() => self.ask_leader(id),
             Call::Write(command) => {
                 let written: Finish = |applied, _| match applied {
-                    Applied::Failed(why) => Err(Failure::internal(why)),
+                    Applied::Failed(why) | Applied::Denied(why) => Err(Failure::internal(why)),
                     _ => Ok(Response::default()),
                 };
                 self.commit(id, Proposal::Command(*command), written, Form::default());
@@ -290,7 +290,7 @@ impl Consul {
 
     fn commit(&mut self, id: JobId, proposal: Proposal, finish: Finish, form: Form) {
         let now = self.now;
-        let command = match self.settle(proposal) {
+        let command = match self.settle(proposal, &form.may) {
             Ok(command) => command,
             Err(refused) => {
                 let response = finish(refused, &form).unwrap_or_else(Failure::into_response);

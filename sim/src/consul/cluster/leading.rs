@@ -7,6 +7,7 @@ use crate::consul::state::catalog::{CRITICAL, PASSING, SERF_HEALTH};
 use crate::consul::state::member::{self, serf_health};
 use crate::consul::state::{Command, Deregistration, NodeUpdate, Registration};
 use crate::consul::timers::Due;
+use crate::record::ConsulEvent;
 
 impl Consul {
     /// It won an election. Until its own first entry is applied it may not know all that is committed.
@@ -24,6 +25,8 @@ impl Consul {
         cluster.established = false;
         let waiting = std::mem::take(&mut cluster.commits);
         self.leader_stop();
+        let server = self.config.node.clone();
+        self.state.unlogged(ConsulEvent::LeaderDeposed { server });
         for job in waiting.into_values() {
             self.fail(job, "leadership lost while committing log");
         }
@@ -67,6 +70,8 @@ impl Consul {
         cluster.established = true;
         let (reconcile, autopilot) = (cluster.config.pace.reconcile, cluster.config.pace.autopilot);
         self.leader_start(index);
+        let server = self.config.node.clone();
+        self.state.unlogged(ConsulEvent::LeaderEstablished { server });
         self.reconcile_all();
         self.leader_tick(reconcile, Due::Reconcile);
         if !autopilot.is_zero() {

@@ -15,13 +15,6 @@ use crate::consul::{ConsulConfig, gossip, raft};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Message(pub(super) Body);
 
-impl Message {
-    /// Whether whoever sent it sends it again until it is answered, so that it may be lost.
-    pub(in crate::consul) fn is_resent(&self) -> bool {
-        matches!(self.0, Body::Raft(_))
-    }
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Body {
     /// A server's, to agree with the others.
@@ -37,8 +30,10 @@ pub(super) enum Body {
 /// How a message wants to travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// In order, over the one connection there is to that node.
+    /// In order, over the connection for calls to that node.
     Connection,
+    /// In order, over the connection for the servers' log.
+    Log,
     /// By itself; it may get lost.
     Datagram,
     /// Over a connection of its own.

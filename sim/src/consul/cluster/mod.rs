@@ -27,11 +27,11 @@ pub use self::jobs::Ticket;
 use self::jobs::{Job, JobId};
 use self::message::Body;
 pub use self::message::{Lost, Message, Outgoing, Way};
+use super::agent::Saved;
 use super::agent::events::UserEvent;
 use super::api::Contact;
 use super::gossip::{self, Gossip, Identity};
 use super::raft::{self, Raft, Role, ServerId};
-use super::state::catalog::Service;
 use super::state::{Command, State};
 use super::{Consul, ConsulConfig};
 
@@ -86,7 +86,7 @@ pub struct Disk {
     node_id: Option<String>,
     raft: raft::Persistent<Command>,
     gossip: Option<gossip::Snapshot>,
-    services: Vec<Service>,
+    agent: Saved,
 }
 
 /// What a node knows of the others.
@@ -183,7 +183,7 @@ impl Consul {
         let mut consul = Self::blank(config.nodes[me].clone(), fork(&mut stream));
         consul.node_id = disk.node_id.unwrap_or_else(|| consul.draw_uuid());
         consul.set_time(now);
-        consul.agent.restore(disk.services);
+        consul.agent_restore(disk.agent);
         let raft = (me < config.servers).then(|| {
             let id = |number: usize| ServerId(u8::try_from(number).unwrap_or(u8::MAX));
             let timing = raft::Timing::multiplied(config.pace.raft_multiplier);
@@ -237,7 +237,7 @@ impl Consul {
             node_id: Some(self.node_id.clone()),
             raft: raft.map(|raft| raft.persistent().clone()).unwrap_or_default(),
             gossip: self.cluster.as_ref().map(|cluster| cluster.gossip.snapshot()),
-            services: self.agent.services().cloned().collect(),
+            agent: self.agent.saved(),
         }
     }
 
@@ -257,6 +257,15 @@ impl Consul {
     /// Whether it leads its cluster.
     pub fn leads(&self) -> bool {
         self.cluster.as_ref().is_none_or(|cluster| cluster.leads())
+    }
+
+    /// Whether requests can be answered at once, as far as this node knows.
+    pub fn is_ready(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| match cluster.is_server() {
+            true if cluster.leads() => cluster.established,
+            true => cluster.leader().is_some(),
+            false => !cluster.live_servers().is_empty(),
+        })
     }
 
     /// Where servers reach the one that leads, as far as this one knows.
@@ -421,7 +430,7 @@ impl Consul {
             raft::Output::Send { to, message } => cluster.outgoing.push(Outgoing {
                 to: usize::from(to.0),
                 message: Message(Body::Raft(message)),
-                way: Way::Connection,
+                way: Way::Log,
             }),
             raft::Output::Committed { index, entry, .. } => self.committed(index, entry),
             raft::Output::InstallSnapshot { index, bytes } => self.install(index, &bytes),

@@ -14,46 +14,66 @@ use super::{LocalConsul, Order, Tls};
 /// How long to wait when no more connections can be taken, or the port is not free again yet.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Serves until nobody can give orders any more.
+/// Serves until nobody can give orders any more. Says where it listens when it is ready.
 pub(super) async fn run(
     consul: LocalConsul,
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     tls: Option<Tls>,
-    report: oneshot::Sender<io::Result<SocketAddr>>,
+    report: oneshot::Sender<io::Result<Vec<SocketAddr>>>,
     mut orders: mpsc::UnboundedReceiver<Order>,
 ) {
-    let bound = async {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        io::Result::Ok((listener, address))
-    };
-    let (listener, address) = match bound.await {
+    let (addresses, listeners) = match bind(addresses).await {
         Ok(bound) => bound,
         Err(error) => return drop(report.send(Err(error))),
     };
-    // Whoever asked may have gone; then there are no orders either.
-    report.send(Ok(address)).ok();
     let obey = async {
         while let Some(order) = orders.recv().await {
             order(&consul);
         }
     };
+    let announce = async {
+        if consul.waits {
+            consul.until_ready().await;
+        }
+        // Whoever asked may have gone; then there are no orders either.
+        report.send(Ok(addresses.clone())).ok();
+        std::future::pending::<()>().await;
+    };
+    let mut nodes = JoinSet::new();
+    for (node, (listener, address)) in listeners.into_iter().zip(&addresses).enumerate() {
+        nodes.spawn_local(accept(consul.clone(), node, listener, *address, tls.clone()));
+    }
     tokio::select! {
         biased;
         () = obey => {}
+        () = announce => {}
         () = consul.run() => {}
-        never = accept(&consul, listener, address, tls) => match never {},
+        () = consul.carry_out_probes() => {}
     }
 }
 
+async fn bind(addresses: &[SocketAddr]) -> io::Result<(Vec<SocketAddr>, Vec<TcpListener>)> {
+    let (mut bound, mut listeners) = (Vec::new(), Vec::new());
+    for address in addresses {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+        bound.push(listener.local_addr()?);
+        listeners.push(listener);
+    }
+    Ok((bound, listeners))
+}
+
 async fn accept(
-    consul: &LocalConsul,
+    consul: LocalConsul,
+    node: usize,
     mut listener: TcpListener,
     address: SocketAddr,
     tls: Option<Tls>,
 ) -> Infallible {
     let mut connections = JoinSet::new();
     let chaos = consul.chaos().clone();
+    let shell = &consul.shells[node];
     loop {
         tokio::select! {
             biased;
@@ -62,10 +82,15 @@ async fn accept(
                 chaos.until(|troubles| !troubles.is_refusing()).await;
                 listener = bind_again(address).await;
             }
+            () = shell.stopped() => {
+                drop(listener);
+                shell.running().await;
+                listener = bind_again(address).await;
+            }
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn_local(serve(consul.clone(), stream, peer, tls.clone()));
+                    connections.spawn_local(serve(consul.clone(), node, stream, peer, tls.clone()));
                 }
                 // Too many files are open: some will be closed.
                 Err(_) => tokio::time::sleep(PAUSE).await,
@@ -83,14 +108,14 @@ async fn bind_again(address: SocketAddr) -> TcpListener {
     }
 }
 
-async fn serve(consul: LocalConsul, stream: TcpStream, peer: SocketAddr, tls: Option<Tls>) {
+async fn serve(consul: LocalConsul, node: usize, stream: TcpStream, peer: SocketAddr, tls: Option<Tls>) {
     // An answer is one write; without this it would wait for the client's acknowledgement of the last.
     stream.set_nodelay(true).ok();
     let ip = peer.ip().to_canonical();
     match tls {
-        None => consul.serve_stream(stream, ip).await,
+        None => consul.serve_stream_on(node, stream, ip).await,
         Some(tls) => match tls.accept(stream).await {
-            Ok(stream) => consul.serve_stream(stream, ip).await,
+            Ok(stream) => consul.serve_stream_on(node, stream, ip).await,
             Err(error) => tracing::debug!(target: "ironbird", "{ip}: no TLS session: {error}"),
         },
     }

@@ -10,8 +10,9 @@ use tokio::net::TcpStream;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::Instant;
 
-use super::{FakeConsul, LocalConsul, without_token};
-use crate::consul::chaos::ChaosPlan;
+use super::log::without_token;
+use super::{FakeConsul, LocalConsul};
+use crate::consul::chaos::{ChaosPlan, Unfit, Whom};
 use crate::consul::server::CONNECTIONS_MAX;
 use crate::plan::Span;
 
@@ -118,14 +119,14 @@ fn a_thousand_watches_are_answered_and_none_is_left() {
             })
             .collect();
         sleep(1).await;
-        assert_eq!((consul.shell.waiting(), consul.shell.connections()), (1000, 1000));
+        assert_eq!((consul.waiting(), consul.connections()), (1000, 1000));
         let put = "PUT /v1/kv/k HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\n!";
         talk(dial(&consul, client(999)), put).await;
         for watch in watches {
             assert!(watch.await.expect("an answer").ends_with("\r\n\r\n!"));
         }
         sleep(1).await;
-        assert_eq!((consul.shell.waiting(), consul.shell.connections()), (0, 0));
+        assert_eq!((consul.waiting(), consul.connections()), (0, 0));
     });
 }
 
@@ -144,7 +145,7 @@ fn clients_that_come_and_go_leave_nothing_behind() {
             drop(streams);
         }
         sleep(1).await;
-        assert_eq!((consul.shell.waiting(), consul.shell.connections()), (0, 0));
+        assert_eq!((consul.waiting(), consul.connections()), (0, 0));
     });
 }
 
@@ -326,6 +327,110 @@ fn a_plan_is_played_when_it_says() {
             );
         }
         assert_eq!(seen, ["200", "200", "503", "200!", "200"]);
+    });
+}
+
+/// Runs `test` with a cluster of three servers and an agent on a clock that skips what nobody does.
+fn clustered<F: Future<Output = ()>>(test: impl FnOnce(LocalConsul) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    LocalSet::new().block_on(&runtime, async {
+        let consul = FakeConsul::builder().servers(3).agents(1).local();
+        let clock = consul.clone();
+        spawn_local(async move { clock.run().await });
+        consul.until_ready().await;
+        test(consul).await;
+    });
+}
+
+async fn ask_node(consul: &LocalConsul, node: usize, line: &str) -> String {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let consul = consul.clone();
+    spawn_local(async move { consul.serve_stream_on(node, far, client(1)).await });
+    talk(near, &request(line)).await
+}
+
+/// The number of the server that leads, as another says.
+async fn leader(consul: &LocalConsul) -> usize {
+    let answer = ask_node(consul, 3, "GET /v1/status/leader").await;
+    (0..3).find(|node| answer.ends_with(&format!(":{}\"", 8300 + node * 10))).expect("a leader")
+}
+
+#[test]
+fn every_node_of_a_cluster_answers() {
+    clustered(|consul| async move {
+        for node in 0..4 {
+            assert!(ask_node(&consul, node, "PUT /v1/kv/k").await.ends_with("true"), "{node}");
+        }
+        assert_eq!(ask_node(&consul, 4, "GET /v1/kv/k").await, "", "there is no such node");
+    });
+}
+
+#[test]
+fn a_killed_node_hangs_up_on_those_who_wait_and_comes_back() {
+    clustered(|consul| async move {
+        let leads = leader(&consul).await;
+        let waiting = ask_node(&consul, leads, "GET /v1/kv/k?index=1000&wait=300s");
+        let killing = async {
+            sleep(1).await;
+            consul.chaos().kill(Whom::Leader).expect("it fits");
+            sleep(1).await;
+            assert_eq!(consul.waiting(), 0);
+        };
+        let began = Instant::now();
+        let (answer, ()) = tokio::join!(waiting, killing);
+        assert_eq!((answer.as_str(), began.elapsed().as_secs()), ("", 2));
+        assert_eq!(ask_node(&consul, leads, "GET /v1/agent/services").await, "", "it does not run");
+        // Until another leads, a follower still asks the one that is gone.
+        let mut tries = 0;
+        while !ask_node(&consul, (leads + 1) % 3, "PUT /v1/kv/k").await.ends_with("true") {
+            tries += 1;
+            assert!(tries < 20, "nobody else leads");
+            sleep(1).await;
+        }
+        consul.chaos().restart();
+        sleep(10).await;
+        assert!(ask_node(&consul, leads, "GET /v1/kv/k").await.contains("200 OK"));
+    });
+}
+
+#[test]
+fn a_paused_node_answers_when_it_goes_on() {
+    clustered(|consul| async move {
+        consul.chaos().pause(Whom::Agent(1)).expect("it fits");
+        let end = async {
+            sleep(2).await;
+            consul.chaos().resume();
+        };
+        let began = Instant::now();
+        let (answer, ()) = tokio::join!(ask_node(&consul, 3, "GET /v1/agent/services"), end);
+        assert!(answer.contains("200 OK") && began.elapsed().as_secs() == 2, "{answer}");
+    });
+}
+
+#[test]
+fn an_isolated_leader_is_replaced() {
+    clustered(|consul| async move {
+        let before = leader(&consul).await;
+        consul.chaos().isolate(Whom::Leader).expect("it fits");
+        sleep(15).await;
+        assert_ne!(leader(&consul).await, before);
+        consul.chaos().calm();
+        sleep(15).await;
+        assert!(ask_node(&consul, before, "PUT /v1/kv/k").await.ends_with("true"));
+    });
+}
+
+#[test]
+fn a_lone_server_cannot_be_struck() {
+    locally("", |consul| async move {
+        assert_eq!(consul.chaos().kill(Whom::Leader), Err(Unfit::Lone));
+    });
+    clustered(|consul| async move {
+        assert!(consul.chaos().isolate(Whom::Server(4)).is_err());
     });
 }
 

@@ -14,7 +14,7 @@ mod evaluate;
 mod fields;
 mod grammar;
 mod literal;
-mod regexp;
+pub(super) mod regexp;
 
 #[cfg(test)]
 mod tests;

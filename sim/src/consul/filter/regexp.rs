@@ -15,7 +15,7 @@ const MOST_REPEATS: u64 = 1000;
 ///
 /// # Errors
 /// Go's words for what is wrong with it.
-pub(super) fn compile(pattern: &[u8]) -> Result<Regex, String> {
+pub(in crate::consul) fn compile(pattern: &[u8]) -> Result<Regex, String> {
     let failed = |(what, text): Bad| format!("error parsing regexp: {what}: `{text}`");
     let Ok(text) = str::from_utf8(pattern) else {
         return Err(failed(("invalid UTF-8", String::from_utf8_lossy(pattern).into_owned())));

@@ -7,9 +7,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use crate::consul::cluster::{Outgoing, Ticket};
-use crate::consul::mesh::Mesh;
-use crate::consul::{Blocked, Consul, Reply};
-use crate::record::ConsulEvent;
+use crate::consul::mesh::{Life, Mesh};
+use crate::consul::{Blocked, Consul, Happened, Probe, Reply};
 
 /// One node, or several and the network between them.
 #[derive(Debug)]
@@ -33,6 +32,34 @@ impl From<Mesh> for Fleet {
 }
 
 impl Fleet {
+    /// How many nodes there are, running or not.
+    pub(super) fn len(&self) -> usize {
+        self.mesh().map_or(1, Mesh::len)
+    }
+
+    /// The cluster, if it is one.
+    pub fn mesh(&self) -> Option<&Mesh> {
+        match self {
+            Self::One(_) => None,
+            Self::Mesh(mesh) => Some(mesh),
+        }
+    }
+
+    /// The cluster, if it is one, to have something done to its nodes.
+    pub fn mesh_mut(&mut self) -> Option<&mut Mesh> {
+        match self {
+            Self::One(_) => None,
+            Self::Mesh(mesh) => Some(mesh),
+        }
+    }
+
+    /// How every node of a cluster is; none where there is but one node, which runs.
+    pub(super) fn lives(&self) -> Vec<Life> {
+        self.mesh()
+            .map(|mesh| (0..mesh.len()).filter_map(|node| mesh.life(node)).collect())
+            .unwrap_or_default()
+    }
+
     /// Changes or asks a node at `now`; none when it does not run. The only node there is has every number.
     pub fn with<T>(&mut self, now: Duration, node: usize, act: impl FnOnce(&mut Consul) -> T) -> Option<T> {
         match self {
@@ -88,7 +115,7 @@ impl Fleet {
         }
     }
 
-    pub(super) fn drain_events(&mut self) -> Vec<(Duration, ConsulEvent)> {
+    pub(super) fn drain_events(&mut self) -> Vec<Happened> {
         match self {
             Self::One(consul) => consul.drain_events(),
             Self::Mesh(mesh) => mesh.drain_events(),
@@ -108,6 +135,29 @@ impl Fleet {
         match self {
             Self::One(consul) => consul.forget(ticket),
             Self::Mesh(mesh) => mesh.forget(node, ticket),
+        }
+    }
+
+    /// Whether there are probes that are due.
+    pub(super) fn has_probes(&self) -> bool {
+        match self {
+            Self::One(consul) => consul.has_probes(),
+            Self::Mesh(mesh) => (0..mesh.len()).any(|node| mesh.node(node).is_some_and(Consul::has_probes)),
+        }
+    }
+
+    /// Takes the probes that are due, each with its node.
+    pub(super) fn take_probes(&mut self, now: Duration) -> Vec<(usize, Probe)> {
+        match self {
+            Self::One(consul) => consul.take_probes().into_iter().map(|probe| (0, probe)).collect(),
+            Self::Mesh(mesh) => {
+                let mut all = Vec::new();
+                for node in 0..mesh.len() {
+                    let probes = mesh.with(now, node, Consul::take_probes).unwrap_or_default();
+                    all.extend(probes.into_iter().map(|probe| (node, probe)));
+                }
+                all
+            }
         }
     }
 

@@ -12,9 +12,11 @@ mod clients;
 mod connection;
 mod fleet;
 mod gzip;
+mod probes;
 mod request;
 mod response;
 mod shared;
+mod strikes;
 #[cfg(test)]
 mod tests;
 mod weather;
@@ -38,8 +40,9 @@ use self::clients::Clients;
 pub use self::fleet::Fleet;
 pub use self::shared::Shared;
 use self::weather::Weather;
+use super::Happened;
 use super::chaos::Chaos;
-use crate::record::ConsulEvent;
+use super::probe::Network;
 
 /// One answered request.
 #[derive(Debug)]
@@ -60,8 +63,8 @@ pub struct Exchange<'a> {
 pub trait Observer: 'static {
     /// A request was answered.
     fn exchange(&self, exchange: &Exchange<'_>);
-    /// The state changed, at this time on the server's clock.
-    fn event(&self, at: Duration, event: ConsulEvent);
+    /// The state changed.
+    fn event(&self, happened: Happened);
 }
 
 /// What a shell asks of the machine it runs on: every [`Host`] has it.
@@ -151,6 +154,21 @@ impl<C: Clock, O: Observer> Shell<C, O> {
         self.clients.count()
     }
 
+    /// What it serves.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Returns when its node is stopped, or does not run at all.
+    pub async fn stopped(&self) {
+        self.shared.stopped(self.node).await;
+    }
+
+    /// Returns when its node runs.
+    pub async fn running(&self) {
+        self.shared.running(self.node).await;
+    }
+
     /// Speaks HTTP/1 with `client` on `stream` until one of them ends it.
     ///
     /// A client that has as many connections as Consul allows is hung up on without a word.
@@ -158,6 +176,7 @@ impl<C: Clock, O: Observer> Shell<C, O> {
         let Some(_place) = self.clients.admit(client) else {
             return;
         };
+        let stopped = self.shared.stopped(self.node);
         let refused = async {
             match &self.weather {
                 Some(weather) => weather.refusing().await,
@@ -167,9 +186,16 @@ impl<C: Clock, O: Observer> Shell<C, O> {
         tokio::select! {
             biased;
             () = refused => {}
+            () = stopped => {}
             // How a connection ends is its client's business.
             _ = connection::run(self, stream, client) => {}
         }
+    }
+
+    /// Carries out from `host` what the checks of its agents try. None of them is ever tried unless this runs.
+    pub async fn carry_out_probes(&self, host: impl Network) -> Infallible {
+        let (shared, observer) = (self.shared.clone(), Rc::clone(&self.observer));
+        probes::keep(self.clock.clone(), host, shared, observer).await
     }
 
     /// Lets everything happen when it is due. Nothing expires unless this runs.
@@ -214,6 +240,7 @@ impl<C: Clock, O: Observer> Shell<C, O> {
 
     /// Answers a request as Consul does.
     async fn ask(&self, client: IpAddr, request: &Request<Bytes>) -> Response<Bytes> {
+        self.shared.awake(self.node).await;
         self.shared.ask(self.clock.now(), self.node, &*self.observer, client, request).await
     }
 
@@ -229,24 +256,21 @@ impl<C: Clock, O: Observer> Shell<C, O> {
     }
 }
 
-/// Serves `shared` on `address` of `host` until the future is dropped, and every connection with it.
+/// Serves a shell's state on `address` of its host until the future is dropped, and every connection with
+/// it.
 ///
 /// # Errors
 /// When it cannot listen there, or no longer accept.
-pub async fn serve<H: Host>(
-    host: H,
-    shared: Shared,
-    address: SocketAddr,
-    observer: Rc<impl Observer>,
-) -> io::Result<Infallible> {
-    let mut listener = host.listen(address).await?;
-    let shell = Shell::new(host, shared, observer);
+pub async fn serve<H: Host, O: Observer>(shell: Shell<H, O>, address: SocketAddr) -> io::Result<Infallible> {
+    let mut listener = shell.clock.listen(address).await?;
+    let mut prober = std::pin::pin!(shell.carry_out_probes(shell.clock.clone()));
     let mut connections = JoinSet::new();
     let mut clock = std::pin::pin!(shell.keep_time());
     loop {
         tokio::select! {
             biased;
             never = &mut clock => match never {},
+            never = &mut prober => match never {},
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
                 let (stream, client) = accepted?;

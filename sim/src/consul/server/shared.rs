@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::{Fleet, Observer};
 use crate::consul::cluster::{Outgoing, Ticket};
+use crate::consul::mesh::Life;
 use crate::consul::{Blocked, Consul, Reply};
 
 /// A state and those who wait for it, to be shared by a server and whoever else acts on the state.
@@ -21,6 +22,8 @@ pub struct Shared(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     fleet: RefCell<Fleet>,
+    /// How its nodes are.
+    lives: watch::Sender<Vec<Life>>,
     waiting: RefCell<BTreeMap<u64, Waiting>>,
     arrived: Cell<u64>,
     /// The revision those who wait have been asked about.
@@ -31,6 +34,8 @@ struct Inner {
     rescheduled: Notify,
     outbox: RefCell<VecDeque<Outgoing>>,
     posted: Notify,
+    /// Wakes who carries probes out when there are any.
+    probing: Notify,
 }
 
 #[derive(Debug)]
@@ -51,8 +56,10 @@ enum Awaited {
 impl Shared {
     /// Shares a node or a cluster.
     pub fn new(fleet: impl Into<Fleet>) -> Self {
+        let fleet = fleet.into();
         Self(Rc::new(Inner {
-            fleet: RefCell::new(fleet.into()),
+            lives: watch::Sender::new(fleet.lives()),
+            fleet: RefCell::new(fleet),
             waiting: RefCell::default(),
             arrived: Cell::new(0),
             settled: Cell::new(0),
@@ -60,6 +67,7 @@ impl Shared {
             rescheduled: Notify::new(),
             outbox: RefCell::default(),
             posted: Notify::new(),
+            probing: Notify::new(),
         }))
     }
 
@@ -104,19 +112,65 @@ impl Shared {
         let mut fleet = self.0.fleet.borrow_mut();
         fleet.advance(now);
         let result = update(&mut fleet);
-        for (at, event) in fleet.drain_events() {
-            observer.event(at, event);
+        for happened in fleet.drain_events() {
+            observer.event(happened);
         }
+        self.bury(fleet.lives());
         self.settle(now, &mut fleet);
         let outgoing = fleet.outgoing();
         if !outgoing.is_empty() {
             self.0.outbox.borrow_mut().extend(outgoing);
             self.0.posted.notify_one();
         }
+        if fleet.has_probes() {
+            self.0.probing.notify_one();
+        }
         if let Some(deadline) = fleet.next_deadline() {
             self.reschedule(deadline);
         }
         result
+    }
+
+    /// Returns when a node has been stopped since, or does not run at all.
+    pub(super) async fn stopped(&self, node: usize) {
+        let mut lives = self.0.lives.subscribe();
+        let first = lives.borrow_and_update().get(node).map(|life| life.ended);
+        // The sender lives as long as this handle to it.
+        lives
+            .wait_for(|lives| lives.get(node).is_some_and(|life| !life.running || Some(life.ended) != first))
+            .await
+            .ok();
+    }
+
+    /// Returns when a node runs.
+    pub(super) async fn running(&self, node: usize) {
+        self.until(node, |life| life.running).await;
+    }
+
+    /// Returns when a node is not paused.
+    pub(super) async fn awake(&self, node: usize) {
+        self.until(node, |life| !life.paused).await;
+    }
+
+    async fn until(&self, node: usize, holds: impl Fn(&Life) -> bool) {
+        // The sender lives as long as this handle to it.
+        self.0.lives.subscribe().wait_for(|lives| lives.get(node).is_none_or(&holds)).await.ok();
+    }
+
+    /// Lets go of those who wait for a node that was stopped, and tells its connections.
+    fn bury(&self, lives: Vec<Life>) {
+        let before = self.0.lives.borrow();
+        if *before == lives {
+            return;
+        }
+        let same = |node: usize| {
+            let ended = |lives: &[Life]| lives.get(node).map(|life| life.ended);
+            ended(&before) == ended(&lives)
+        };
+        // Its next life gives out the same tickets again.
+        self.0.waiting.borrow_mut().retain(|_, waiting| same(waiting.node));
+        drop(before);
+        self.0.lives.send_replace(lives);
     }
 
     /// Lets everything happen that is due by `now`, and says when to call again.
@@ -145,7 +199,13 @@ impl Shared {
         }
     }
 
-    /// Answers a client's request to a node, when there is an answer. A node that does not run never answers.
+    /// Completes when there are probes to be carried out.
+    pub(super) async fn probing(&self) {
+        self.0.probing.notified().await;
+    }
+
+    /// Answers a client's request to a node, when there is an answer. A node that does not run never answers:
+    /// its connections end.
     pub(super) async fn ask(
         &self,
         now: Duration,

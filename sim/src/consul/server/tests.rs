@@ -1,6 +1,6 @@
 //! The shell, over streams that never leave the process and a clock that skips what nobody does.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, ready};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,7 +21,8 @@ use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::Instant;
 
-use super::{Exchange, Observer, Shared, serve};
+use super::{Exchange, Observer, Shared, Shell, serve};
+use crate::consul::Happened;
 use crate::consul::{Consul, ConsulConfig};
 use crate::record::ConsulEvent;
 use crate::seed::Seed;
@@ -35,6 +36,8 @@ struct Bench {
     began: Instant,
     dial: mpsc::UnboundedSender<DuplexStream>,
     calls: Rc<RefCell<Option<mpsc::UnboundedReceiver<DuplexStream>>>>,
+    /// Whether whatever it connects to is there.
+    reaches: Rc<Cell<bool>>,
 }
 
 struct Calls(mpsc::UnboundedReceiver<DuplexStream>);
@@ -104,7 +107,10 @@ impl Host for Bench {
     }
 
     fn connect(&self, _: SocketAddr) -> impl Future<Output = io::Result<DuplexStream>> + 'static {
-        ready(unsupported())
+        // Nothing is said on it, which is all it takes to be there.
+        let (near, far) = tokio::io::duplex(64);
+        drop(far);
+        ready(if self.reaches.get() { Ok(near) } else { Err(io::ErrorKind::ConnectionRefused.into()) })
     }
 
     fn listen(&self, _: SocketAddr) -> impl Future<Output = io::Result<Calls>> {
@@ -157,7 +163,7 @@ impl Observer for Log {
         self.0.borrow_mut().push(format!("{client} {method} {path} {status} {}s", took.as_secs()));
     }
 
-    fn event(&self, at: Duration, event: ConsulEvent) {
+    fn event(&self, Happened { at, event, .. }: Happened) {
         let name = match event {
             ConsulEvent::SessionCreated { name, .. } => format!("created {name}"),
             ConsulEvent::SessionInvalidated { why, .. } => why,
@@ -201,14 +207,19 @@ fn run<F: Future<Output = ()> + 'static>(client: impl FnOnce(Bench, Shared, Rc<L
     let log = Rc::new(Log::default());
     LocalSet::new().block_on(&runtime, async {
         let (dial, calls) = mpsc::unbounded_channel();
-        let bench = Bench { began: Instant::now(), dial, calls: Rc::new(RefCell::new(Some(calls))) };
+        let bench = Bench {
+            began: Instant::now(),
+            dial,
+            calls: Rc::new(RefCell::new(Some(calls))),
+            reaches: Rc::default(),
+        };
         let consul = Consul::new(ConsulConfig::new("consul-1", SERVER), bench.random("consul"));
         let shared = Shared::new(consul);
         let address = SocketAddr::new(SERVER, 8500);
         let client = client(bench.clone(), shared.clone(), Rc::clone(&log));
         tokio::select! {
             biased;
-            ended = serve(bench, shared, address, Rc::clone(&log)) => panic!("{ended:?}"),
+            ended = serve(Shell::new(bench, shared, Rc::clone(&log)), address) => panic!("{ended:?}"),
             () = client => {}
         }
     });
@@ -270,6 +281,28 @@ fn a_session_expires_with_nobody_asking_and_wakes_who_watches() {
             "10.0.0.2 GET /v1/session/list?index=8&wait=60s 200 20s",
         ]
     );
+}
+
+#[test]
+fn a_server_that_goes_takes_its_check_and_its_session_with_it() {
+    run(|bench, _, _| async move {
+        let mut sender = dial(&bench).await;
+        bench.reaches.set(true);
+        let service = r#"{"Name":"web","Check":{"CheckID":"c","TCP":"10.0.0.3:80","Interval":"10s"}}"#;
+        ask(&mut sender, &format!("PUT /v1/agent/service/register | {service}")).await;
+        bench.sleep(Duration::from_secs(11)).await;
+        let passing = ask(&mut sender, "GET /v1/health/service/web?passing&filter=Service.ID==web").await;
+        assert_ne!(passing.body(), "[]");
+        let session =
+            r#"PUT /v1/session/create | {"Checks":["serfHealth","c"],"NodeChecks":["serfHealth","c"]}"#;
+        assert_eq!(ask(&mut sender, session).await.status(), 200);
+        bench.sleep(Duration::from_secs(30)).await;
+        assert_ne!(ask(&mut sender, "GET /v1/session/list").await.body(), "[]");
+        bench.reaches.set(false);
+        bench.sleep(Duration::from_secs(11)).await;
+        assert_eq!(ask(&mut sender, "GET /v1/health/service/web?passing").await.body(), "[]");
+        assert_eq!(ask(&mut sender, "GET /v1/session/list").await.body(), "[]");
+    });
 }
 
 #[test]

@@ -13,12 +13,15 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
 use super::connection::said;
+use super::strikes::Strikes;
 use super::{Clock, Observer, Shell};
 use crate::consul::chaos::Chaos;
 
 /// How long a server waits for a leader before it gives up, and at most how much longer.
 const HOLD: Duration = Duration::from_secs(7);
 const HOLD_JITTER_MS: u64 = 440;
+/// How often to look whether there is now somebody whom a trouble can hit.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Whom catalogs are kept for.
 const READERS_MAX: usize = 4096;
 const LOOPBACKS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
@@ -38,6 +41,7 @@ pub(super) struct Weather {
     taken: Cell<u64>,
     /// The greatest index a client was told of, as the state counts.
     told: Cell<u64>,
+    strikes: Strikes,
 }
 
 impl Weather {
@@ -51,6 +55,7 @@ impl Weather {
             resets: Cell::default(),
             taken: Cell::default(),
             told: Cell::default(),
+            strikes: Strikes::default(),
         }
     }
 
@@ -64,9 +69,15 @@ impl Weather {
         let mut changes = self.chaos.subscribe();
         loop {
             self.change(shell);
-            if changes.changed().await.is_err() {
-                // Nobody is left to change anything.
-                return std::future::pending().await;
+            // The sender lives as long as this handle to it.
+            let changed = async { drop(changes.changed().await) };
+            match self.strikes.is_pending() {
+                false => changed.await,
+                true => tokio::select! {
+                    biased;
+                    () = changed => {}
+                    () = shell.clock.sleep(LOOK_AGAIN) => {}
+                },
             }
         }
     }
@@ -91,6 +102,12 @@ impl Weather {
         if self.resets.replace(resets) != resets {
             self.taken.set(self.told.get().saturating_sub(1));
         }
+        let strikes: Vec<_> = self.chaos.now().strikes().collect();
+        if self.strikes.differ(&strikes) {
+            shell.shared.update_all(now, &*shell.observer, |fleet| {
+                self.draw(|dice| self.strikes.follow(now, fleet, &strikes, dice));
+            });
+        }
     }
 
     /// Whether `client` asks for the first time.
@@ -101,9 +118,11 @@ impl Weather {
 
     fn show<C: Clock, O: Observer>(&self, shell: &Shell<C, O>, reader: IpAddr, lag: Option<Duration>) {
         let now = shell.clock.now();
-        shell
-            .shared
-            .update(now, shell.node, &*shell.observer, |consul| consul.set_catalog_lag(now, reader, lag));
+        shell.shared.update_all(now, &*shell.observer, |fleet| {
+            for node in 0..fleet.len() {
+                fleet.with(now, node, |consul| consul.set_catalog_lag(now, reader, lag));
+            }
+        });
     }
 
     /// Answers a request as the weather allows.

@@ -87,6 +87,8 @@ pub(in crate::consul) enum Applied {
     Txn(Result<Vec<Done>, Vec<Refusal>>),
     /// It could not be carried out; Consul's text says why.
     Failed(String),
+    /// Whoever asked may not; Consul's text says so.
+    Denied(String),
 }
 
 impl Command {

@@ -48,7 +48,7 @@ impl State {
         let (lock_index, again) = match existing.and_then(|entry| entry.session.as_ref()) {
             Some(holder) if *holder == id => (lock_index, true),
             Some(_) => {
-                self.refused(&write.key, session, "held");
+                self.event(refused(&write.key, session, "held"));
                 return Ok(Err(Held));
             }
             None => (lock_index + 1, false),
@@ -137,7 +137,7 @@ impl State {
     pub(in crate::consul) fn refuses_lock(&mut self, key: &str, session: &str) -> bool {
         let refuses = self.lock_delay(key);
         if refuses {
-            self.refused(key, session, "lock-delay");
+            self.unlogged(refused(key, session, "lock-delay"));
         }
         refuses
     }
@@ -167,12 +167,8 @@ impl State {
             delay_until_us: 0,
         });
     }
+}
 
-    fn refused(&mut self, key: &str, session: &str, why: &str) {
-        self.event(ConsulEvent::LockRefused {
-            key: key.to_owned(),
-            session: session.to_owned(),
-            why: why.to_owned(),
-        });
-    }
+fn refused(key: &str, session: &str, why: &str) -> ConsulEvent {
+    ConsulEvent::LockRefused { key: key.to_owned(), session: session.to_owned(), why: why.to_owned() }
 }

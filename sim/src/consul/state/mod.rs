@@ -42,6 +42,17 @@ pub(in crate::consul) enum Effect {
     Buried(u64),
 }
 
+/// Something that happened to a state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Happened {
+    /// When, on the server's clock.
+    pub at: Duration,
+    /// At which index of the log every server of its cluster sees it happen; 0 when only the leader does.
+    pub index: u64,
+    /// What.
+    pub event: ConsulEvent,
+}
+
 /// The state of one server.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::consul) struct State {
@@ -58,7 +69,7 @@ pub(in crate::consul) struct State {
     #[serde(skip)]
     revision: u64,
     #[serde(skip)]
-    events: Vec<(Duration, ConsulEvent)>,
+    events: Vec<Happened>,
     #[serde(skip)]
     effects: Vec<Effect>,
 }
@@ -70,13 +81,19 @@ impl State {
         command.apply(self, index)
     }
 
+    /// Every index it counts on from.
+    pub(in crate::consul) fn indexes(&self) -> impl Iterator<Item = u64> {
+        let entries = self.kv.under("").flat_map(|entry| [entry.lock_index, entry.modify_index]);
+        [self.index, self.kv.index(), self.sessions.index()].into_iter().chain(entries)
+    }
+
     /// Grows whenever a blocking query may have something new to say.
     pub(in crate::consul) fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// Takes the events since the last call, each with when it happened.
-    pub(in crate::consul) fn drain_events(&mut self) -> Vec<(Duration, ConsulEvent)> {
+    /// Takes the events since the last call.
+    pub(in crate::consul) fn drain_events(&mut self) -> Vec<Happened> {
         std::mem::take(&mut self.events)
     }
 
@@ -89,7 +106,13 @@ impl State {
         self.revision += 1;
     }
 
+    /// Tells what a command did.
     pub(in crate::consul) fn event(&mut self, event: ConsulEvent) {
-        self.events.push((self.now, event));
+        self.events.push(Happened { at: self.now, index: self.index, event });
+    }
+
+    /// Tells what a leader did without the log.
+    pub(in crate::consul) fn unlogged(&mut self, event: ConsulEvent) {
+        self.events.push(Happened { at: self.now, index: 0, event });
     }
 }

@@ -114,12 +114,17 @@ impl State {
         Err(refusals)
     }
 
-    /// Settles what a transaction leaves open, before it is let near the state.
+    /// Settles what a transaction leaves open, before it is let near the state. Of its operations, some may
+    /// be `denied` already.
     ///
     /// # Errors
     /// Every operation that is refused.
-    pub(in crate::consul) fn precheck(&mut self, operations: &mut [Operation]) -> Result<(), Vec<Refusal>> {
-        let mut refusals = Vec::new();
+    pub(in crate::consul) fn precheck(
+        &mut self,
+        operations: &mut [Operation],
+        denied: Vec<Refusal>,
+    ) -> Result<(), Vec<Refusal>> {
+        let mut refusals = denied;
         for (number, operation) in operations.iter_mut().enumerate() {
             let outcome = match operation {
                 Operation::Kv(operation) => self.precheck_kv(operation),
@@ -131,10 +136,13 @@ impl State {
                 }
                 Operation::Node(..) | Operation::Service(..) | Operation::Check(..) => Ok(()),
             };
-            if let Err(why) = outcome {
+            if let Err(why) = outcome
+                && refusals.iter().all(|refusal| refusal.operation != number)
+            {
                 refusals.push(Refusal { operation: number, why });
             }
         }
+        refusals.sort_by_key(|refusal| refusal.operation);
         if refusals.is_empty() { Ok(()) } else { Err(refusals) }
     }
 

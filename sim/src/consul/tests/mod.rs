@@ -1,6 +1,7 @@
 //! The state machine, seen from outside: requests and time in, answers and events out.
 
 mod catalog;
+mod dump;
 mod lag;
 mod watch;
 
@@ -91,7 +92,8 @@ impl World {
     }
 
     fn events(&mut self) -> Vec<(f64, String)> {
-        self.consul.drain_events().into_iter().map(|(at, event)| (at.as_secs_f64(), brief(&event))).collect()
+        let events = self.consul.drain_events().into_iter();
+        events.map(|happened| (happened.at.as_secs_f64(), brief(&happened.event))).collect()
     }
 }
 
@@ -108,6 +110,8 @@ fn index_of(response: &Response<Bytes>) -> u64 {
 /// An event without ids nobody chose.
 fn brief(event: &ConsulEvent) -> String {
     match event {
+        ConsulEvent::LeaderEstablished { server } => format!("{server} leads"),
+        ConsulEvent::LeaderDeposed { server } => format!("{server} leads no more"),
         ConsulEvent::SessionCreated { name, .. } => format!("created {name}"),
         ConsulEvent::SessionRenewed { .. } => "renewed".to_owned(),
         ConsulEvent::SessionInvalidated { why, .. } => format!("invalidated: {why}"),
@@ -348,4 +352,26 @@ fn the_same_seed_gives_the_same_ids_and_waits() {
     assert_eq!(draw(), draw());
     let id = draw().0;
     assert_eq!((id.len(), &id[14..15]), (36, "4"));
+}
+
+#[test]
+fn deletes_of_half_a_minute_are_forgotten_by_one_write() {
+    let mut world = World::new();
+    for key in 0..100 {
+        world.ask(&format!("PUT /v1/kv/k{key} | v"));
+        world.ask(&format!("DELETE /v1/kv/k{key}"));
+    }
+    let before = world.consul.state.index;
+    world.at(15.0 * 60.0 + 31.0);
+    assert_eq!(world.consul.state.index, before + 1);
+}
+
+#[test]
+fn null_leaves_a_session_as_it_would_be_without_it() {
+    let mut world = World::new();
+    let id = world.session(r#"{"Name":null,"Node":null,"LockDelay":null,"Behavior":null,"TTL":null}"#);
+    let session = &world.json(&format!("GET /v1/session/info/{id}"))[0];
+    assert_eq!(session["Node"], "consul-1");
+    assert_eq!(session["LockDelay"], 15_000_000_000_i64);
+    assert_eq!(session["Behavior"], "release");
 }
