@@ -402,7 +402,7 @@ impl Mesh {
                     self.post(to, from, Arrival::Lost(Lost::Refused));
                 }
             } else if !self.cut.contains(&(from, to)) {
-                if way == Way::Connection && !message.is_resent() {
+                if way == Way::Connection {
                     self.connected.extend([(from, to), (to, from)]);
                 }
                 self.post(from, to, Arrival::Message(Box::new(message)));
