@@ -207,7 +207,7 @@ impl Mesh {
     }
 
     /// Lets it go on. Some of the requests that waited are looked at before it knows how late it is: for a
-    /// moment it takes itself for what it was.
+    /// moment it takes itself for what it was. Others it looks at when it has heard what waited, too.
     pub fn resume(&mut self, now: Duration, node: usize) {
         self.advance(now);
         let Some(slot) = self.nodes.get_mut(node).filter(|slot| slot.paused) else { return };
@@ -219,6 +219,8 @@ impl Mesh {
             _ => usize::try_from(self.stream.next_u64()).unwrap_or(0) % (asked.len() + 1),
         };
         let late = asked.split_off(early);
+        let (late, last): (Vec<_>, Vec<_>) =
+            late.into_iter().partition(|_| self.stream.next_u64().is_multiple_of(2));
         self.look_at(node, asked);
         self.wake(node);
         self.look_at(node, late);
@@ -226,6 +228,7 @@ impl Mesh {
             self.deliver(from, node, arrival);
         }
         self.wake(node);
+        self.look_at(node, last);
     }
 
     fn look_at(&mut self, node: usize, asked: Vec<Ticket>) {

@@ -16,7 +16,7 @@ pub fn timers(cluster: &mut dyn Cluster, findings: &mut Findings) {
     let created = cluster.now();
     let [holder, heir] = ["600s", "600s"].map(|ttl| cluster.session(AGENT, &session(ttl)));
     cluster.pass(7.0 - (cluster.now() - created));
-    assert!(cluster.ask(follower, &format!("PUT /v1/kv/lock?acquire={holder}")).is("true"), "a free lock");
+    assert!(cluster.ask(follower, &format!("PUT /v1/kv/{heir}?acquire={holder}")).is("true"), "a free lock");
     assert!(cluster.ask(follower, &format!("PUT /v1/session/destroy/{holder}")).is("true"), "a session");
     let destroyed = cluster.now();
     cluster.pass(8.0 - (cluster.now() - created));
@@ -25,7 +25,7 @@ pub fn timers(cluster: &mut dyn Cluster, findings: &mut Findings) {
     let mut probes = [
         Probe::new(follower, "GET /v1/status/leader"),
         Probe::new(follower, format!("GET /v1/session/info/{dying}?stale")),
-        Probe::new(follower, format!("PUT /v1/kv/lock?acquire={heir}")),
+        Probe::new(follower, format!("PUT /v1/kv/{heir}?acquire={heir}")),
     ];
     let over = watch(cluster, &mut probes, 90.0, |probes| {
         probes[1].answers.last().is_some_and(|answer| answer.is("[]"))

@@ -380,6 +380,13 @@ impl Consul {
 
     fn call(&mut self, id: JobId, node: usize) {
         let Some(cluster) = &mut self.cluster else { return };
+        // A stream that was kept from earlier finds out upon use that its connection was closed.
+        let closed = cluster.called.insert(node, false) == Some(true);
+        if closed && self.stream.next_u64().is_multiple_of(2) {
+            self.turn_from(node);
+            return self.fail(id, STREAM_CLOSED);
+        }
+        let Some(cluster) = &mut self.cluster else { return };
         let Some(job) = cluster.jobs.get_mut(&id) else { return };
         let call = cluster.next_call;
         cluster.next_call += 1;
@@ -478,6 +485,9 @@ impl Consul {
                 )
             }
         };
+        if let Some(closed) = cluster.called.get_mut(&node).filter(|_| how == Lost::Closed) {
+            *closed = true;
+        }
         let key = cluster.hangs.remove(&node);
         for (call, _) in &calls {
             cluster.calls.remove(call);

@@ -113,6 +113,8 @@ pub(super) struct Cluster {
     hangs: BTreeMap<usize, super::timers::Key>,
     /// Which server an agent asks.
     preferred: usize,
+    /// The nodes it called, and whether the connection was closed since.
+    called: BTreeMap<usize, bool>,
     /// Whose connection was given up.
     given_up: Vec<usize>,
     answers: Vec<(Ticket, Response<Bytes>)>,
@@ -214,6 +216,7 @@ impl Consul {
             calls: BTreeMap::new(),
             hangs: BTreeMap::new(),
             preferred: me % config.servers,
+            called: BTreeMap::new(),
             given_up: Vec::new(),
             answers: Vec::new(),
             outgoing: Vec::new(),
