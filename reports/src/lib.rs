@@ -11,6 +11,7 @@
 //! passes through `text` before it reaches a terminal or a file. A renderer that formats a field directly
 //! is a defect.
 
+pub mod map;
 pub mod story;
 pub mod suite;
 
