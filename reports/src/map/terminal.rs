@@ -56,7 +56,7 @@ fn grid(section: &Section, options: &MapOptions, out: &mut String) -> std::fmt::
         count(map.runs(), "run"),
         count(section.variants as u64, "variant"),
         if map.recovered() == map.runs() { "all".to_owned() } else { grouped(map.recovered()) },
-        count(map.rows().len() as u64, "state"),
+        count(map.rows().len() as u64, "row"),
         count(map.faults().iter().filter(|fault| **fault != "none").count() as u64, "kind"),
     )?;
     let rows = worst_first(map);
