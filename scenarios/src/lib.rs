@@ -8,6 +8,8 @@ pub mod cli;
 pub mod exit_code;
 pub mod format;
 pub mod library;
+pub mod partition;
+pub mod results;
 pub mod runner;
 pub mod seeds;
 pub mod select;

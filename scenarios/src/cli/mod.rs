@@ -1,4 +1,4 @@
-//! The command line: `list`, `check`, `run`, `replay`, `map`, `consul`.
+//! The command line: `list`, `check`, `run`, `merge`, `replay`, `map`, `consul`.
 //!
 //! Results go to standard output, everything about the way there (progress, complaints, logs) to standard
 //! error. [`execute`] takes what makes a run and both outputs as arguments, so that tests drive the whole
@@ -17,8 +17,10 @@ mod args;
 mod check;
 mod console;
 mod consul;
+mod interrupt;
 mod list;
 mod map;
+mod merge;
 mod progress;
 mod replay;
 mod run;
@@ -58,6 +60,7 @@ pub fn execute(
         Command::List(which) => list::list(which, console),
         Command::Check(which) => check::check(which, console),
         Command::Run(args) => run::run(args, run, console),
+        Command::Merge(args) => merge::merge(args, run, console),
         Command::Replay(args) => replay::replay(args, run, console),
         Command::Map(args) => map::map(args, run, console),
         Command::Consul(args) => consul::consul(args, console),
