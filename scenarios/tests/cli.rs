@@ -28,6 +28,7 @@ fn help_teaches() {
         ("help_check", &["check", "--help"]),
         ("help_list", &["list", "--help"]),
         ("help_map", &["map", "--help"]),
+        ("help_consul", &["consul", "--help"]),
     ] {
         let said = output(words);
         assert_eq!(said.status.code(), Some(0));

@@ -151,6 +151,7 @@ impl ConsulNodes {
             anti_entropy_retry: self.anti_entropy_retry,
             reconcile: self.reconcile,
             autopilot: self.autopilot,
+            ..Pace::default()
         }
     }
 

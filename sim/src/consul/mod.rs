@@ -23,12 +23,10 @@ pub mod fake;
 mod filter;
 #[doc(hidden)]
 pub mod fuzzing;
-#[allow(dead_code, reason = "user events and coordinates are wired to it next")]
 mod gossip;
 mod leader;
 pub mod mesh;
 pub mod probe;
-#[allow(dead_code, reason = "its tests look at more than its users do")]
 mod raft;
 pub mod server;
 mod state;
@@ -178,6 +176,7 @@ impl Consul {
                 timers::Due::Reconcile => self.reconcile_due(),
                 timers::Due::Autopilot => self.autopilot_due(),
                 timers::Due::AntiEntropy => self.sync_due(),
+                timers::Due::Coordinate => self.coordinate_due(),
                 timers::Due::Look(job) => self.look_again(job),
                 timers::Due::CallHangs(node) => self.call_hangs(node),
             }

@@ -30,6 +30,8 @@ pub(super) enum Due {
     Autopilot,
     /// An agent compares all it knows with the catalog.
     AntiEntropy,
+    /// An agent brings its coordinate to the catalog.
+    Coordinate,
     /// A request that found nobody to ask looks again.
     Look(u64),
     /// A node that owes an answer is given up.

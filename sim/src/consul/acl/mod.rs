@@ -175,6 +175,11 @@ impl Acl {
         self.tokens.get(secret).ok_or(NotFound)
     }
 
+    /// The token the agent uses for those that bring none.
+    pub(in crate::consul) fn default_token(&self) -> Option<&str> {
+        self.default.as_deref()
+    }
+
     /// Sets a token of the agent's own: `default`, `agent`, `agent_master` or `replication`, or what they
     /// were called before. Says whether there is one of that name.
     ///

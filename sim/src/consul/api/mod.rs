@@ -42,7 +42,7 @@ use percent_encoding::percent_decode_str;
 use self::access::Denied;
 use self::cached::Cached;
 use self::params::Params;
-use super::acl::token_of;
+use super::acl::{Acl, token_of};
 use super::blocking::{Blocked, Seen, Until};
 use super::leader::{Finish, Proposal};
 use super::state::Applied;
@@ -232,6 +232,7 @@ fn route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
         ("operator", "raft", Some("configuration")) => (operator::raft_configuration, GET),
         ("operator", "raft", Some("peer")) => (operator::raft_peer, "OPTIONS,DELETE"),
         ("operator", "autopilot", Some("configuration")) => (operator::autopilot_configuration, GET),
+        ("acl", _, _) => return acl_route(tail),
         ("status", "leader", None) => (status::leader, GET),
         ("status", "peers", None) => (status::peers, GET),
         _ => return None,
@@ -280,6 +281,49 @@ fn agent_route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
         }
     };
     Some((endpoint, methods, ""))
+}
+
+/// The endpoint of a path after `/v1/acl/`.
+fn acl_route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
+    const ALL: &str = "OPTIONS,GET,PUT,DELETE";
+    const POST: &str = "OPTIONS,POST";
+    let methods = match path {
+        "replication" | "policies" | "roles" | "binding-rules" | "auth-methods" | "tokens" | "token/self"
+        | "list" => GET,
+        "bootstrap" | "policy" | "role" | "binding-rule" | "auth-method" | "token" | "create" | "update" => {
+            PUT
+        }
+        "login" | "logout" | "rules/translate" => POST,
+        _ => {
+            // The longest comes first of those that begin alike.
+            const TREES: [(&str, &str); 11] = [
+                ("policy/name/", GET),
+                ("policy/", ALL),
+                ("role/name/", GET),
+                ("role/", ALL),
+                ("binding-rule/", ALL),
+                ("auth-method/", ALL),
+                ("token/", ALL),
+                ("rules/translate/", GET),
+                ("destroy/", PUT),
+                ("info/", GET),
+                ("clone/", PUT),
+            ];
+            if TREES.iter().any(|(tree, _)| tree.strip_suffix('/') == Some(path)) {
+                return None;
+            }
+            TREES.iter().find(|(tree, _)| path.starts_with(tree))?.1
+        }
+    };
+    Some((acl_disabled, methods, ""))
+}
+
+/// Nothing of `/v1/acl/` is modelled but that it is off; where it is on it is as unknown as other paths.
+fn acl_disabled(consul: &mut Consul, _: &Call<'_>) -> Result<Outcome, Failure> {
+    Ok(Outcome::Answer(match consul.acl {
+        None => reply::text(StatusCode::UNAUTHORIZED, "ACL support disabled"),
+        Some(_) => reply::unknown(),
+    }))
 }
 
 /// Answers one request, on a server that is alone.
@@ -343,16 +387,24 @@ pub(super) fn parse(
         return Err(reply::not_allowed(method.as_str(), methods).into());
     }
     let params = Params::parse(uri.query().unwrap_or_default());
-    let mut form = Form::parse(&params, &consul.config.datacenter).map_err(|failure| {
-        let failure = match failure.is_internal() && queries(tail) {
-            true => failure.of_query(),
-            false => failure,
-        };
-        Box::new(failure.into_response())
-    })?;
+    // Whether there are ACLs is asked before anything else is looked at.
+    let mut form = match tail.starts_with("acl/") {
+        true => Form::default(),
+        false => Form::parse(&params, &consul.config.datacenter).map_err(|failure| {
+            let failure = match failure.is_internal() && queries(tail) {
+                true => failure.of_query(),
+                false => failure,
+            };
+            Box::new(failure.into_response())
+        })?,
+    };
     form.of_query = queries(tail);
+    let token = token_of(params.get("token"), request.headers());
+    if form.cached {
+        let default = consul.acl.as_ref().and_then(Acl::default_token);
+        form.token = token.filter(|token| !token.is_empty()).or(default).unwrap_or_default().to_owned();
+    }
     if let Some(acl) = &consul.acl {
-        let token = token_of(params.get("token"), request.headers());
         form.may = acl.resolve(token).map_or(May::Nothing, |token| May::Token(Rc::clone(token)));
     }
     let call = Call { method, rest, params, form, body: request.body(), agent };
@@ -386,7 +438,8 @@ pub(super) fn respond(consul: &mut Consul, reader: IpAddr, read: Read, mut form:
     }
     let remembered = read.cache_key().filter(|_| form.cached).map(|key| {
         form.served = Some(Cached::Miss);
-        consul.cache.ask(key, consul.now).is_some()
+        // Two tokens may see different things.
+        consul.cache.ask(format!("{} {key}", form.token), consul.now).is_some()
     });
     let until = match &read {
         Read::Txn(_) => None,

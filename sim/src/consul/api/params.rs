@@ -96,6 +96,9 @@ pub(in crate::consul) struct Form {
     pub(in crate::consul) consistency: &'static str,
     /// Whether the agent's cache may serve it.
     pub(in crate::consul) cached: bool,
+    /// The token it comes with, or that the agent uses for those that have none; asked for only where the
+    /// cache may serve it.
+    pub(in crate::consul) token: String,
     /// What the agent's cache made of it.
     pub(in crate::consul) served: Option<Cached>,
     /// What it may do.
@@ -147,6 +150,7 @@ impl Form {
                 _ => "leader",
             },
             cached,
+            token: String::new(),
             served: None,
             may: May::Everything,
             of_query: false,

@@ -7,6 +7,7 @@
 //!
 //! A server that is its cluster's only node has no `Cluster`: it applies what it is asked to at once.
 
+mod coordinates;
 mod jobs;
 mod leading;
 mod message;
@@ -51,6 +52,9 @@ pub struct Pace {
     pub anti_entropy_retry: Duration,
     /// How often a leader compares all members with the catalog.
     pub reconcile: Duration,
+    /// How often an agent brings its network coordinate to the catalog; up to as much again is added at
+    /// random. Zero for never.
+    pub coordinates: Duration,
     /// How often autopilot looks for servers to clean up; zero for never.
     pub autopilot: Duration,
 }
@@ -64,6 +68,7 @@ impl Default for Pace {
             anti_entropy: Duration::from_secs(60),
             anti_entropy_retry: Duration::from_secs(15),
             reconcile: Duration::from_secs(60),
+            coordinates: Duration::from_secs(15),
             autopilot: Duration::from_secs(10),
         }
     }
@@ -226,6 +231,7 @@ impl Consul {
             config: Rc::new(config),
         }));
         consul.sync_begin();
+        consul.coordinate_begin();
         consul.settle_cluster();
         consul
     }

@@ -31,6 +31,8 @@ pub(super) enum Step {
     Push(SyncOp),
     /// To learn what the catalog holds.
     Compare,
+    /// To say where the node is.
+    Coordinate,
 }
 
 /// How far the agent of a node has got.
@@ -159,6 +161,7 @@ impl Consul {
                 self.sync_over();
             }
             (Step::Node | Step::Push(_), _) => self.sync_over(),
+            (Step::Coordinate, _) => {}
         }
     }
 

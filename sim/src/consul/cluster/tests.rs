@@ -345,3 +345,19 @@ fn an_agent_that_leaves_is_deregistered_at_once() {
     assert_eq!(world.ask(leader, "GET /v1/catalog/node/agent-1").1, "null");
     assert_eq!(world.ask(leader, &format!("GET /v1/session/info/{session}")).1, "[]");
 }
+
+#[test]
+fn the_catalog_learns_where_every_node_is() {
+    let mut world = World::settled(4, 3, 1, 1);
+    let read = "GET /v1/coordinate/nodes";
+    let known = |world: &mut World| {
+        let (response, _) = world.answer(3, read);
+        let list: Vec<serde_json::Value> = serde_json::from_slice(response.body()).expect("JSON");
+        list.iter().map(|item| item["Node"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(known(&mut world), ["agent-1", "server-1", "server-2", "server-3"]);
+    // And each again within 30 s: the least it waits, and as much again.
+    let before = world.answer(3, read).0.body().clone();
+    world.pass(31.0);
+    assert_ne!(before, world.answer(3, read).0.body());
+}

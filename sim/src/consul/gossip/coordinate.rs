@@ -44,6 +44,7 @@ impl Default for Coordinate {
 
 impl Coordinate {
     /// The round-trip time there should be between the two.
+    #[cfg(test)]
     pub(in crate::consul) fn distance(&self, other: &Self) -> Duration {
         Duration::try_from_secs_f64(self.distance_s(other)).unwrap_or_default()
     }

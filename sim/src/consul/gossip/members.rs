@@ -6,8 +6,8 @@
 //!
 //! One oddity is serf's own: when the whole state is exchanged, a member that left counts as leaving one
 //! Lamport instant after the last that was heard of it, which may be the very instant at which it joins
-//! again. A node that is new itself at that moment then sees it as [`Status::Leaving`] until it fails or
-//! announces something newer.
+//! again. Who is new itself at that moment, or has heard that it is back and then exchanges state with one
+//! who has not, sees it as [`Status::Leaving`] until it fails or announces something newer.
 
 use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};

@@ -256,7 +256,7 @@ pub(in crate::consul) enum Condition {
 }
 
 /// All that a member knows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::consul) struct State {
     /// Whether the exchange is made to join.
     pub(in crate::consul) join: bool,

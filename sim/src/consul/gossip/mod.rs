@@ -160,15 +160,6 @@ impl Gossip {
         self.start_join(peers, false);
     }
 
-    /// Tells everybody something else about this node.
-    pub(in crate::consul) fn set_tags(&mut self, now: Duration, tags: Tags) {
-        self.advance(now);
-        if !self.departure.is_out() && self.identity.tags != tags {
-            self.identity.tags = tags;
-            self.announce();
-        }
-    }
-
     /// Fires a user's event at everybody, this node included. How large it may be is for the caller to say.
     pub(in crate::consul) fn fire(&mut self, now: Duration, event: UserEvent) {
         self.advance(now);

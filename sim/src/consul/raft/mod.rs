@@ -207,12 +207,6 @@ impl<C: Clone> Raft<C> {
         raft
     }
 
-    /// The same server with another idea of when to compact its log.
-    pub(in crate::consul) fn with_compaction(mut self, compaction: Compaction) -> Self {
-        self.compaction = compaction;
-        self
-    }
-
     /// The part it plays.
     pub(in crate::consul) fn role(&self) -> Role {
         match self.state {
@@ -227,11 +221,6 @@ impl<C: Clone> Raft<C> {
         self.leader
     }
 
-    /// Its term.
-    pub(in crate::consul) fn term(&self) -> u64 {
-        self.persistent.term
-    }
-
     /// How long ago it heard from a leader, voted or stepped down; none if it never did or leads.
     pub(in crate::consul) fn last_contact(&self, now: Duration) -> Option<Duration> {
         match self.state {
@@ -243,16 +232,6 @@ impl<C: Clone> Raft<C> {
     /// The last index in its log.
     pub(in crate::consul) fn last_index(&self) -> u64 {
         self.persistent.log.last().0
-    }
-
-    /// The last index it knows to be committed.
-    pub(in crate::consul) fn commit_index(&self) -> u64 {
-        self.commit
-    }
-
-    /// The last index it has given out as [`Output::Committed`] or [`Output::InstallSnapshot`].
-    pub(in crate::consul) fn applied(&self) -> u64 {
-        self.applied
     }
 
     /// What survives a restart.

@@ -375,3 +375,44 @@ fn null_leaves_a_session_as_it_would_be_without_it() {
     assert_eq!(session["LockDelay"], 15_000_000_000_i64);
     assert_eq!(session["Behavior"], "release");
 }
+
+#[test]
+fn acl_endpoints_say_that_acls_are_off() {
+    let mut world = World::new();
+    let off = "ACL support disabled";
+    for (method, path, status, body) in [
+        ("PUT", "bootstrap", 401, off),
+        ("GET", "policies", 401, off),
+        ("GET", "policies?index=x&consistent&stale&dc=other&token=none", 401, off),
+        ("DELETE", "policy/x", 401, off),
+        ("GET", "policy/", 401, off),
+        ("PUT", "policy/name/x", 405, "method PUT not allowed"),
+        ("POST", "login", 401, off),
+        ("PUT", "login", 405, "method PUT not allowed"),
+        ("GET", "destroy/x", 405, "method GET not allowed"),
+        ("POST", "rules/translate", 401, off),
+        ("GET", "rules/translate/x", 401, off),
+        ("GET", "token/self", 401, off),
+        ("PUT", "token/self/", 401, off),
+        ("GET", "policies/", 404, ""),
+        ("GET", "unknown", 404, ""),
+    ] {
+        assert_eq!(
+            world.ask(&format!("{method} /v1/acl/{path}")),
+            (status, body.to_owned()),
+            "{method} {path}"
+        );
+    }
+}
+
+#[test]
+fn what_one_token_asked_for_the_cache_does_not_have_for_another() {
+    let mut world = World::new();
+    for (token, served) in [("", "MISS"), ("", "HIT"), ("&token=other", "MISS"), ("&token=other", "HIT")] {
+        let Reply::Now(response) = world.send(NEAR, &format!("GET /v1/health/service/web?cached{token}"))
+        else {
+            panic!("it blocks");
+        };
+        assert_eq!(response.headers()["x-cache"], served, "{token:?}");
+    }
+}

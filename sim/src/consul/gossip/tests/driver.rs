@@ -235,8 +235,12 @@ impl Cluster {
 
     /// How `viewer` sees `node`.
     pub(super) fn status(&self, viewer: usize, node: usize) -> Option<Status> {
-        let gossip = self.nodes[viewer].as_ref()?;
-        gossip.members().find(|member| *member.name == *name(node)).map(|member| member.status)
+        self.member(viewer, node).map(|member| member.status)
+    }
+
+    /// What `viewer` knows of `node`.
+    fn member(&self, viewer: usize, node: usize) -> Option<&Member> {
+        self.nodes[viewer].as_ref()?.members().find(|member| *member.name == *name(node))
     }
 
     /// Whether all that run see `node` as `status`.
@@ -247,16 +251,32 @@ impl Cluster {
 
     /// Whether everybody that runs sees everybody that runs alive, and nobody else.
     pub(super) fn is_agreed(&self) -> bool {
-        (0..self.nodes.len()).filter(|viewer| self.nodes[*viewer].is_some()).all(|viewer| {
-            (0..self.nodes.len()).all(|node| {
-                let alive = self.status(viewer, node) == Some(Status::Alive);
-                alive == self.nodes[node].is_some()
-            })
+        self.views_of_all().all(|(viewer, node)| {
+            let alive = self.status(viewer, node) == Some(Status::Alive);
+            alive == self.nodes[node].is_some()
         })
     }
 
     pub(super) fn assert_agreed(&self) {
         assert!(self.is_agreed(), "at {:?}:\n{}", self.now, self.views());
+    }
+
+    /// The same, but who came back after it left may still be taken for leaving; see what `members` says of
+    /// the instant in which it left and that in which it joined.
+    pub(super) fn assert_agreed_but_for_ties(&self) {
+        let own = |node: usize| self.member(node, node).map(|member| member.ltime);
+        let agreed = self.views_of_all().all(|(viewer, node)| match self.member(viewer, node) {
+            Some(seen) if seen.status == Status::Leaving => own(node).is_some_and(|own| own <= seen.ltime),
+            seen => seen.is_some_and(|seen| seen.status == Status::Alive) == self.nodes[node].is_some(),
+        });
+        assert!(agreed, "at {:?}:\n{}", self.now, self.views());
+    }
+
+    /// Everybody that runs, with everybody.
+    fn views_of_all(&self) -> impl Iterator<Item = (usize, usize)> {
+        let count = self.nodes.len();
+        let running = (0..count).filter(|viewer| self.nodes[*viewer].is_some());
+        running.flat_map(move |viewer| (0..count).map(move |node| (viewer, node)))
     }
 
     fn views(&self) -> String {
