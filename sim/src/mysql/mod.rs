@@ -34,6 +34,9 @@ mod tools;
 mod variables;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use wire::{Client, PORT, QueryError};
 
 use std::rc::Rc;
