@@ -149,6 +149,27 @@ pub enum What {
         #[serde(flatten)]
         outcome: WriteOutcome,
     },
+    /// A client looked for its last acknowledged write on a replica.
+    Read {
+        /// The write's identifier.
+        id: u64,
+        /// Which instance was asked.
+        by: String,
+        /// Whether it was there; if not, the replica is behind.
+        found: bool,
+    },
+}
+
+impl What {
+    /// The kind of a fault that began or ended, as [`FaultKind::name`] has it.
+    ///
+    /// [`FaultKind::name`]: crate::plan::FaultKind::name
+    pub fn fault_kind(&self) -> Option<&str> {
+        match self {
+            Self::FaultBegan { fault } | Self::FaultEnded { fault } => fault.split(' ').next(),
+            _ => None,
+        }
+    }
 }
 
 /// How a client's write ended.
@@ -309,7 +330,8 @@ pub enum MysqlEvent {
         /// Whether it runs now.
         running: bool,
     },
-    /// The data directory was set up: `installed` empty, or `restored` from a snapshot.
+    /// The data directory was set up: `installed` empty, or `restored` from a snapshot. Or it was `recovered`
+    /// by a server whose logs need not have everything that was written to them.
     DataDirectory {
         /// Which.
         how: String,

@@ -54,7 +54,7 @@ pub fn quiet_at(spec: &Spec, plan: &FaultPlan) -> Duration {
 /// - one poll of the watch, and two health checks until the new role is known and passing;
 /// - a new container: its start, and a data directory either set up, copied and restored, or just
 ///   restored; the object store is asked twice, and a database may have to start twice (once to be set
-///   up, once for good).
+///   up, once for good); what a replica holds back it has still to apply.
 pub fn recovery_bound(spec: &Spec) -> Duration {
     let Spec { cluster, consul, scheduler, mysql, store, .. } = spec;
     // A new leader of Consul gives every session all of its time again.
@@ -66,7 +66,9 @@ pub fn recovery_bound(spec: &Spec) -> Duration {
         + mysql.install.to
         + mysql.backup.to
         + mysql.restore.to
-        + 2 * mysql.startup.to
+        + 2 * mysql.copying()
+        + mysql.apply_lag.to
+        + 2 * mysql.longest_start()
         + 2 * store.latency.to;
     election + noticing + provisioning
 }

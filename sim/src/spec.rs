@@ -204,10 +204,33 @@ pub struct Mysql {
     pub startup: Span,
     /// Time to set up an empty data directory.
     pub install: Span,
-    /// Time to take a snapshot.
+    /// Time to take a snapshot, apart from its size.
     pub backup: Span,
-    /// Time to restore one.
+    /// Time to restore one, apart from its size.
     pub restore: Span,
+    /// How much data there is besides the clients' writes, in MiB: it takes time to copy.
+    pub size: u64,
+    /// How fast it is copied, in MiB a second.
+    pub rate: u64,
+    /// Time a replica needs to apply one transaction.
+    pub apply: Span,
+    /// How long after it received a transaction a replica begins to apply it.
+    pub apply_lag: Span,
+    /// Time a server that crashed needs, on top of `startup`, for every transaction since its last
+    /// checkpoint.
+    pub recovery: Span,
+    /// Transactions between two checkpoints.
+    pub checkpoint: u64,
+    /// Whether the logs are synced with every transaction. If not, a loss of power takes what was written to
+    /// them in about the last second, while the tables have it.
+    pub sync_binlog: bool,
+    /// How many transactions a server keeps in its binary log at least; it purges once there are twice as
+    /// many. 0 keeps all.
+    pub keep_binlog: u64,
+    /// Whether a restored snapshot comes up knowing which transactions it holds. Percona's tool leaves that
+    /// to whoever restores: it writes them into `xtrabackup_binlog_info`, for `gtid_purged` to be set from.
+    /// A server that is not told asks for all of them again (autopilotpattern/mysql issue 71).
+    pub restore_sets_gtids: bool,
 }
 
 impl Default for Mysql {
@@ -217,7 +240,28 @@ impl Default for Mysql {
             install: Span::millis(2_000, 5_000),
             backup: Span::millis(2_000, 8_000),
             restore: Span::millis(2_000, 6_000),
+            size: 0,
+            rate: 100,
+            apply: Span::millis(1, 5),
+            apply_lag: Span::exactly(Duration::ZERO),
+            recovery: Span::millis(1, 1),
+            checkpoint: 200,
+            sync_binlog: true,
+            keep_binlog: 0,
+            restore_sets_gtids: true,
         }
+    }
+}
+
+impl Mysql {
+    /// Time to copy all data once.
+    pub fn copying(&self) -> Duration {
+        Duration::from_millis(self.size.saturating_mul(1_000) / self.rate.max(1))
+    }
+
+    /// The longest a server can take to be up, also after a crash.
+    pub fn longest_start(&self) -> Duration {
+        self.startup.to + self.recovery.to * u32::try_from(self.checkpoint).unwrap_or(u32::MAX)
     }
 }
 
@@ -243,10 +287,39 @@ pub struct Workload {
     pub clients: usize,
     /// Time between two writes of one client.
     pub interval: Span,
+    /// How a client finds the primary.
+    pub mode: Mode,
+    /// How many connections a client keeps open. They are used in turn, and each is closed when it fails,
+    /// and no other: the rest stay where they are.
+    pub pool: usize,
+    /// How often a write that failed is tried again, under the same key.
+    pub retries: usize,
+    /// Share of writes that are followed by a read of the client's last acknowledged write from a replica, 0
+    /// to 1.
+    pub reads: f64,
+}
+
+/// How a client finds the primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// It takes the first passing instance of the primary's service, as the article's applications do.
+    #[default]
+    Catalog,
+    /// It reads who holds the primary's lock, and for which term, and uses no primary of an earlier term than
+    /// it has seen. The hardened cluster's lock says so; others' do not.
+    Fenced,
 }
 
 impl Default for Workload {
     fn default() -> Self {
-        Self { clients: 1, interval: Span::millis(1_000, 3_000) }
+        Self {
+            clients: 1,
+            interval: Span::millis(1_000, 3_000),
+            mode: Mode::default(),
+            pool: 1,
+            retries: 0,
+            reads: 0.0,
+        }
     }
 }

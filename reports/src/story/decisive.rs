@@ -169,11 +169,17 @@ impl<'a> Scene<'a> {
             }
             (
                 What::Write { id, outcome: WriteOutcome::Acknowledged { .. } },
-                Property::AcknowledgedWritesSurvive,
-            ) => self.write == Some(*id),
+                Property::AcknowledgedWritesSurvive | Property::WritesInOrder,
+            )
+            | (What::Write { id, .. }, Property::WritesHappenOnce | Property::NoResurrection) => {
+                self.write == Some(*id)
+            }
             (
                 What::Mysql(MysqlEvent::Committed { write, .. } | MysqlEvent::Received { write, .. }),
-                Property::AcknowledgedWritesSurvive,
+                Property::AcknowledgedWritesSurvive
+                | Property::WritesHappenOnce
+                | Property::WritesInOrder
+                | Property::NoResurrection,
             ) => self.write == Some(*write),
             _ => false,
         }

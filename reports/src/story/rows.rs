@@ -168,9 +168,10 @@ fn tone(what: &What) -> Tone {
         },
         What::Agent(Entry::HookFinished { ok: false, .. } | Entry::Health { passing: false, .. })
         | What::Ended { .. } => Tone::Trouble,
-        What::Http { .. } | What::Consul(ConsulEvent::SessionRenewed { .. }) | What::Write { .. } => {
-            Tone::Quiet
-        }
+        What::Http { .. }
+        | What::Consul(ConsulEvent::SessionRenewed { .. })
+        | What::Write { .. }
+        | What::Read { .. } => Tone::Quiet,
         _ => Tone::Usual,
     }
 }

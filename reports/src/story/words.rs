@@ -33,6 +33,8 @@ pub(super) fn words(what: &What) -> String {
             WriteOutcome::Refused { why } => format!("write {id} refused: {why}"),
             WriteOutcome::Unknown { why } => format!("write {id} without an answer: {why}"),
         },
+        What::Read { id, by, found: true } => format!("write {id} read from {by}"),
+        What::Read { id, by, found: false } => format!("write {id} not on {by} yet"),
     })
 }
 

@@ -59,12 +59,25 @@ pub(super) fn check(spec: &Spec, tree: &DeTable<'_>, whole: Range<usize>, compla
         ("install", spec.mysql.install),
         ("backup", spec.mysql.backup),
         ("restore", spec.mysql.restore),
+        ("apply", spec.mysql.apply),
+        ("apply-lag", spec.mysql.apply_lag),
+        ("recovery", spec.mysql.recovery),
     ] {
         at.span("mysql", field, span, Duration::ZERO..=HOUR);
     }
+    at.number("mysql", "size", count(spec.mysql.size), 0..=1 << 20);
+    at.number("mysql", "rate", count(spec.mysql.rate), 1..=1 << 20);
+    at.number("mysql", "checkpoint", count(spec.mysql.checkpoint), 1..=100_000);
+    at.number("mysql", "keep-binlog", count(spec.mysql.keep_binlog), 0..=1_000_000);
     at.span("scheduler", "replacement", spec.scheduler.replacement, Duration::ZERO..=HOUR);
     at.number("workload", "clients", spec.workload.clients, 0..=32);
     at.span("workload", "interval", spec.workload.interval, MILLISECOND..=HOUR);
+    at.number("workload", "pool", spec.workload.pool, 1..=64);
+    at.number("workload", "retries", spec.workload.retries, 0..=100);
+    if !(0.0..=1.0).contains(&spec.workload.reads) {
+        let place = at.place("workload", "reads");
+        at.complaints.add(place, "`reads` must be a share from 0 to 1", None);
+    }
     // Numbers beyond their limits are no numbers of machines.
     let machines = at.complaints.is_empty().then(|| machines(spec, &spec.plan()));
     for (index, fault) in spec.faults.iter().enumerate() {
@@ -171,6 +184,11 @@ impl Checker<'_, '_, '_> {
             })
             .map_or_else(|| self.whole.clone(), toml::Spanned::span)
     }
+}
+
+/// As a number of this machine; one that is too great for it is beyond every limit.
+fn count(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
 }
 
 fn beyond(value: Span, limits: &RangeInclusive<Duration>) -> bool {

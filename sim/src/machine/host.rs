@@ -115,12 +115,19 @@ impl Host for SimHost {
     }
 
     fn read_file(&self, path: &Path) -> impl Future<Output = io::Result<Vec<u8>>> + 'static {
-        let content = self.machine.disk.borrow().read(path).map(<[u8]>::to_vec);
-        std::future::ready(content.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)))
+        std::future::ready(self.machine.disk.borrow().get(path).map(<[u8]>::to_vec))
     }
 
     fn write_file(&self, path: &Path, content: Vec<u8>) -> impl Future<Output = io::Result<()>> + 'static {
-        std::future::ready(self.machine.disk.borrow_mut().write(path, content))
+        let mut disk = self.machine.disk.borrow_mut();
+        let written = disk.write(path, content);
+        let slow = disk.slow();
+        async move {
+            if let Some(delay) = slow {
+                tokio::time::sleep(delay).await;
+            }
+            written
+        }
     }
 
     fn remove(&self, path: &Path) -> impl Future<Output = io::Result<()>> + 'static {

@@ -1,8 +1,4 @@
-//! What a server stores.
-//!
-//! On disk a data directory is a base (what it was installed or restored with), a binary log (every
-//! transaction since, one a line), a relay log (received and not yet applied) and two small files. A
-//! server that starts reads the base and replays the log; what was appended is durable at once.
+//! What a server stores: transactions, and the tables they made.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{DATA_DIRECTORY, sql::Change};
-use ironbird_agent::mysql::{Gtid, GtidSet};
+use ironbird_agent::mysql::Gtid;
 
 /// A committed change.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +35,9 @@ impl Transaction {
     }
 }
 
+/// What a server says when it refuses: MySQL's error number, and the text.
+pub(super) type Refusal = (u16, String);
+
 /// Everything stored in tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Tables {
@@ -46,8 +45,6 @@ pub(super) struct Tables {
     users: BTreeSet<(String, String)>,
     databases: BTreeSet<String>,
     rows: BTreeSet<u64>,
-    /// Which transactions made this of nothing.
-    pub(super) executed: GtidSet,
 }
 
 impl Tables {
@@ -71,28 +68,39 @@ impl Tables {
         self.rows.len()
     }
 
-    /// Makes a change.
+    /// Whether it holds a client's write.
+    pub(super) fn holds(&self, write: u64) -> bool {
+        self.rows.contains(&write)
+    }
+
+    /// Whether a change can be made.
     ///
     /// # Errors
-    /// The server's code and text, when the change cannot be made a second time.
-    pub(super) fn change(&mut self, change: &Change) -> Result<(), (u16, String)> {
+    /// The server's code and text, when it cannot be made a second time.
+    pub(super) fn check(&self, change: &Change) -> Result<(), Refusal> {
         match change {
-            Change::CreateDatabase { name } => {
-                self.databases.insert(name.clone());
+            Change::CreateUser { user, .. } if self.users.iter().any(|(known, _)| known == user) => {
+                Err((1396, format!("Operation CREATE USER failed for '{user}'@'%'")))
             }
+            Change::Insert { id } if self.rows.contains(id) => {
+                Err((1062, format!("Duplicate entry '{id}' for key 'PRIMARY'")))
+            }
+            Change::CreateDatabase { .. } | Change::CreateUser { .. } | Change::Insert { .. } => Ok(()),
+        }
+    }
+
+    /// Makes a change, unless it was made before.
+    pub(super) fn make(&mut self, change: &Change) {
+        if self.check(change).is_err() {
+            return;
+        }
+        match change {
+            Change::CreateDatabase { name } => _ = self.databases.insert(name.clone()),
             Change::CreateUser { user, password } => {
-                if self.users.iter().any(|(known, _)| known == user) {
-                    return Err((1396, format!("Operation CREATE USER failed for '{user}'@'%'")));
-                }
                 self.users.insert((user.clone(), password.clone()));
             }
-            Change::Insert { id } => {
-                if !self.rows.insert(*id) {
-                    return Err((1062, format!("Duplicate entry '{id}' for key 'PRIMARY'")));
-                }
-            }
+            Change::Insert { id } => _ = self.rows.insert(*id),
         }
-        Ok(())
     }
 }
 
@@ -110,14 +118,3 @@ pub(super) struct Source {
 pub(super) fn file(name: &str) -> PathBuf {
     Path::new(DATA_DIRECTORY).join(name)
 }
-
-/// The base: what was installed or restored.
-pub(super) const BASE: &str = "mysql/base";
-/// The server's UUID.
-pub(super) const UUID: &str = "auto.cnf";
-/// The binary log.
-pub(super) const BINARY_LOG: &str = "mysql-bin";
-/// The relay log.
-pub(super) const RELAY_LOG: &str = "relay-bin";
-/// The replication source.
-pub(super) const SOURCE: &str = "master.info";

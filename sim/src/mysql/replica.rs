@@ -1,4 +1,6 @@
-//! The receiver of a replica: connects to the source, takes what it lacks, acknowledges what is durable.
+//! The receiver of a replica: connects to the source, takes what it lacks, and acknowledges what is durable
+//! if it was told to when it connected. As with MySQL's plugin, `rpl_semi_sync_slave_enabled` says how the next
+//! connection is made, and changes nothing about the one there is.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -83,8 +85,12 @@ async fn receive_all(server: &Server, source: &Source) -> Result<std::convert::I
     let host = &server.host;
     let connect = Client::connect(host, address, &source.user, &source.password);
     let mut client = within(host, NET_TIMEOUT, connect).await.ok_or_else(silence)??;
-    let has = server.state.borrow().retrieved.to_string();
-    within(host, NET_TIMEOUT, client.query(&format!("DUMP\t{has}"))).await.ok_or_else(silence)??;
+    let request = {
+        let state = server.state.borrow();
+        format!("DUMP\t{}\t{}", state.uuid, state.relay.retrieved())
+    };
+    within(host, NET_TIMEOUT, client.query(&request)).await.ok_or_else(silence)??;
+    let acknowledges = server.state.borrow().acknowledges;
     server.replicate(|replication| {
         replication.connected = true;
         replication.error.clear();
@@ -95,7 +101,9 @@ async fn receive_all(server: &Server, source: &Source) -> Result<std::convert::I
             continue;
         };
         let ack = format!("ACK\t{}", transaction.gtid);
-        server.receive(transaction);
-        client.send(&ack).await?;
+        server.receive(transaction).await;
+        if acknowledges {
+            client.send(&ack).await?;
+        }
     }
 }

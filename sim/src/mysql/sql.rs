@@ -9,6 +9,11 @@ pub(super) enum Statement {
     Ping,
     /// `SELECT COUNT(*) FROM ledger`
     Count,
+    /// `SELECT id FROM ledger WHERE id = N`
+    Find {
+        /// The key.
+        id: u64,
+    },
     /// `SELECT @@GLOBAL.a, @@GLOBAL.b`
     Variables(Vec<String>),
     /// `SET GLOBAL name = value`
@@ -24,21 +29,35 @@ pub(super) enum Statement {
     SlaveStatus,
     /// `CHANGE MASTER TO ...`
     ChangeMaster(Vec<(String, String)>),
-    /// `START SLAVE`
-    StartSlave,
-    /// `STOP SLAVE`, `STOP SLAVE IO_THREAD`
-    StopSlave {
-        /// Whether the applier stops too.
-        applier: bool,
-    },
+    /// `START SLAVE`, `START SLAVE IO_THREAD`, `START SLAVE SQL_THREAD`
+    StartSlave(Threads),
+    /// `STOP SLAVE`, `STOP SLAVE IO_THREAD`, `STOP SLAVE SQL_THREAD`
+    StopSlave(Threads),
     /// `RESET SLAVE ALL`
     ResetSlave,
+    /// `RESET MASTER`
+    ResetMaster,
+    /// `PURGE BINARY LOGS ...`: of all that no replica reads, whatever it says.
+    PurgeLogs,
     /// `FLUSH PRIVILEGES`, `GRANT ...`: accepted, nothing to do.
     Nothing,
     /// What innobackupex does to a running server.
     Backup,
     /// A change of data.
     Change(Change),
+}
+
+/// Which of a replica's threads a statement means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Threads {
+    pub(super) receiver: bool,
+    pub(super) applier: bool,
+}
+
+impl Threads {
+    const BOTH: Self = Self { receiver: true, applier: true };
+    const RECEIVER: Self = Self { receiver: true, applier: false };
+    const APPLIER: Self = Self { receiver: false, applier: true };
 }
 
 /// A statement that changes data and is replicated.
@@ -88,6 +107,9 @@ pub(super) fn parse(text: &str) -> Option<Statement> {
     if is(&["SELECT", "COUNT(*)", "FROM", "ledger"]) {
         return Some(Statement::Count);
     }
+    if starts(&["SELECT", "id", "FROM", "ledger", "WHERE", "id", "="]) && words.len() == 8 {
+        return Some(Statement::Find { id: words[7].parse().ok()? });
+    }
     if starts(&["SELECT"]) {
         let names: Option<Vec<String>> = text["SELECT".len()..]
             .split(',')
@@ -119,16 +141,23 @@ pub(super) fn parse(text: &str) -> Option<Statement> {
         let password = unquote(words.get(5)?).to_owned();
         return Some(Statement::Change(Change::CreateUser { user, password }));
     }
+    if starts(&["PURGE", "BINARY", "LOGS"]) {
+        return Some(Statement::PurgeLogs);
+    }
     if starts(&["GRANT"]) || is(&["FLUSH", "PRIVILEGES"]) {
         return Some(Statement::Nothing);
     }
     [
         (&["SHOW", "MASTER", "STATUS"][..], Statement::MasterStatus),
         (&["SHOW", "SLAVE", "STATUS"], Statement::SlaveStatus),
-        (&["START", "SLAVE"], Statement::StartSlave),
-        (&["STOP", "SLAVE"], Statement::StopSlave { applier: true }),
-        (&["STOP", "SLAVE", "IO_THREAD"], Statement::StopSlave { applier: false }),
+        (&["START", "SLAVE"], Statement::StartSlave(Threads::BOTH)),
+        (&["START", "SLAVE", "IO_THREAD"], Statement::StartSlave(Threads::RECEIVER)),
+        (&["START", "SLAVE", "SQL_THREAD"], Statement::StartSlave(Threads::APPLIER)),
+        (&["STOP", "SLAVE"], Statement::StopSlave(Threads::BOTH)),
+        (&["STOP", "SLAVE", "IO_THREAD"], Statement::StopSlave(Threads::RECEIVER)),
+        (&["STOP", "SLAVE", "SQL_THREAD"], Statement::StopSlave(Threads::APPLIER)),
         (&["RESET", "SLAVE", "ALL"], Statement::ResetSlave),
+        (&["RESET", "MASTER"], Statement::ResetMaster),
         (&["BACKUP"], Statement::Backup),
     ]
     .into_iter()
@@ -155,7 +184,10 @@ mod tests {
                 "CREATE USER `replicator`@`%` IDENTIFIED BY 'secret'",
                 change(Change::CreateUser { user: "replicator".into(), password: "secret".into() }),
             ),
-            ("STOP SLAVE IO_THREAD", Some(Statement::StopSlave { applier: false })),
+            ("STOP SLAVE IO_THREAD", Some(Statement::StopSlave(Threads::RECEIVER))),
+            ("START SLAVE SQL_THREAD;", Some(Statement::StartSlave(Threads::APPLIER))),
+            ("stop slave", Some(Statement::StopSlave(Threads::BOTH))),
+            ("STOP SLAVE TODAY", None),
             (
                 "SET GLOBAL super_read_only = ON;",
                 Some(Statement::Set { name: "super_read_only".into(), value: "ON".into() }),
@@ -171,6 +203,13 @@ mod tests {
                     ("MASTER_PORT".into(), "3306".into()),
                 ])),
             ),
+            ("SELECT id FROM ledger WHERE id = 17", Some(Statement::Find { id: 17 })),
+            (
+                "SET GLOBAL gtid_purged = 'a:1-5,b:1'",
+                Some(Statement::Set { name: "gtid_purged".into(), value: "a:1-5,b:1".into() }),
+            ),
+            ("RESET MASTER", Some(Statement::ResetMaster)),
+            ("PURGE BINARY LOGS BEFORE NOW()", Some(Statement::PurgeLogs)),
             ("DROP TABLE ledger", None),
             ("", None),
         ];

@@ -1,14 +1,18 @@
 //! What must hold of every run, as pure functions of its record.
 //!
 //! One pass over the events feeds every property; each lives in a file of its own whose head says what
-//! exactly it demands. What several need to know of the machines is folded once, in `state`.
+//! exactly it demands. What several need to know of the machines is folded once, in `state` and `ledgers`.
 //!
 //! The rule a change must keep: a property reads the record and nothing else, so whoever has a record can
 //! check it again and comes to the same verdict. An event that is missing for that belongs in the record.
 
 pub(crate) mod convergence;
+mod ledgers;
 mod lock_delay;
+mod once;
 mod one_primary;
+mod order;
+mod resurrection;
 mod session_ttl;
 pub(crate) mod state;
 mod writes;
@@ -22,8 +26,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::convergence::Convergence;
+use self::ledgers::Ledgers;
 use self::lock_delay::LockDelay;
 use self::one_primary::OnePrimary;
+use self::order::Order;
+use self::resurrection::Resurrection;
 use self::session_ttl::SessionTtl;
 use self::state::State;
 use self::writes::Writes;
@@ -45,19 +52,27 @@ pub fn check(record: &Record) -> Vec<Violation> {
     let mut session_ttl = SessionTtl::default();
     let mut lock_delay = LockDelay::default();
     let mut convergence = Convergence::new(&record.header);
+    let mut ledgers = Ledgers::default();
     let mut writes = Writes::default();
+    let mut order = Order::default();
+    let mut resurrection = Resurrection::default();
     let mut violations = Vec::new();
     for event in &record.events {
         convergence.before(event, &state);
         state.apply(event);
+        ledgers.apply(event);
         one_primary.see(event, &state, &mut violations);
         session_ttl.see(event, &mut violations);
         lock_delay.see(event, &mut violations);
         convergence.see(event);
         writes.see(event, &state);
+        order.see(event, &ledgers);
+        resurrection.see(event, &mut violations);
     }
     convergence.finish(&state, &mut violations);
-    writes.finish(&state, &mut violations);
+    writes.finish(&ledgers, &mut violations);
+    once::finish(&ledgers, &mut violations);
+    order.finish(&ledgers, &mut violations);
     violations.sort_by_key(|violation| violation.step);
     violations
 }
@@ -87,18 +102,28 @@ pub enum Property {
     LockDelay,
     /// After the faults, one healthy primary and all others replicating from it, within the bound.
     ClusterConverges,
-    /// No acknowledged write is lost while an instance that had received it survived.
+    /// No acknowledged write is lost while an instance that had received it survived, and none is thrown
+    /// away.
     AcknowledgedWritesSurvive,
+    /// In the end a write is one transaction, and a transaction one write, on all instances that run.
+    WritesHappenOnce,
+    /// No instance holds a client's write without the one the same database acknowledged to it before.
+    WritesInOrder,
+    /// What a client was told did not happen never shows on any instance.
+    NoResurrection,
 }
 
 impl Property {
     /// Every property.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::OneWritablePrimary,
         Self::SessionTtl,
         Self::LockDelay,
         Self::ClusterConverges,
         Self::AcknowledgedWritesSurvive,
+        Self::WritesHappenOnce,
+        Self::WritesInOrder,
+        Self::NoResurrection,
     ];
 
     /// Its name in scenario files and reports.
@@ -109,6 +134,9 @@ impl Property {
             Self::LockDelay => "lock-delay",
             Self::ClusterConverges => "cluster-converges",
             Self::AcknowledgedWritesSurvive => "acknowledged-writes-survive",
+            Self::WritesHappenOnce => "writes-happen-once",
+            Self::WritesInOrder => "writes-in-order",
+            Self::NoResurrection => "no-resurrection",
         }
     }
 }

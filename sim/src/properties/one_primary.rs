@@ -1,9 +1,11 @@
 //! `one-writable-primary`: never two instances that take writes and follow nobody.
 //!
 //! An instance counts while its `mysqld` is up and reachable from other machines, takes writes, and
-//! neither receives nor applies. It does not matter whether anybody can reach it at that moment, or whether
-//! it stands still: a primary behind a cut link goes on taking the writes of the clients on its side. One
-//! that still has a source counts from its first own transaction, when it passes as a primary, or once it has
+//! neither receives nor applies. It does not matter whether anybody can reach it at that moment: a primary
+//! behind a cut link goes on taking the writes of the clients on its side. A machine that stands still takes
+//! none, and does not count. When it goes on it counts again from the first write that it commits and a client
+//! is told of, and from one second on in any case: no agent can look around before it is awake, and what
+//! matters is that nothing is acknowledged by then. One that still has a source counts from its first own transaction, when it passes as a primary, or once it has
 //! stood still for a second: a replica that can be written to for the moment in which its replication is set
 //! up anew has not become a primary by that.
 //!
@@ -27,7 +29,7 @@ impl OnePrimary {
             return;
         }
         self.revision = state.revision;
-        let primaries: Vec<_> = state.writable_primaries().map(str::to_owned).collect();
+        let primaries: Vec<_> = state.acting_primaries().map(str::to_owned).collect();
         if primaries.len() > 1 && self.primaries.len() < 2 {
             let newcomer = primaries.iter().find(|host| !self.primaries.contains(host));
             let newcomer = newcomer.unwrap_or(&event.host).clone();
@@ -99,12 +101,11 @@ mod tests {
     #[test]
     fn a_primary_stays_one() {
         type Stay = fn(&mut Script);
-        let cases: [(&str, Stay); 4] = [
+        let cases: [(&str, Stay); 3] = [
             ("nothing happens", |_| {}),
             ("set up for a source but still writing", |script| {
                 script.replication("mysql-1", "mysql-2", false, false).committed("mysql-1", 1);
             }),
-            ("paused", |script| _ = script.fault_began("mysql-1", "pause mysql-1")),
             ("loses its lock", |script| _ = script.lock_released("mysql-primary", "s", 0)),
         ];
         for (name, stay) in cases {
@@ -113,6 +114,69 @@ mod tests {
             stay(&mut script);
             script.primary("mysql-2");
             assert_eq!(steps(&script).len(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_primary_that_stands_still_is_none_until_it_wakes_up() {
+        type Then = fn(&mut Script);
+        let cases: [(&str, Then, usize); 10] = [
+            ("stands still", |s| _ = s.at(9_000).finished(), 0),
+            ("wakes up and gives in", |s| _ = s.resumed("mysql-1").at(5_400).writable("mysql-1", false), 0),
+            (
+                "wakes up and gives in too late",
+                |s| {
+                    s.resumed("mysql-1").at(6_000).writable("mysql-1", false);
+                },
+                0,
+            ),
+            ("wakes up and stays", |s| _ = s.resumed("mysql-1").at(6_000).finished(), 1),
+            ("wakes up and commits", |s| _ = s.resumed("mysql-1").committed("mysql-1", 7), 0),
+            (
+                "wakes up and acknowledges",
+                |s| {
+                    s.resumed("mysql-1").committed("mysql-1", 7).acknowledged(7, "mysql-1");
+                },
+                1,
+            ),
+            (
+                "acknowledges what it committed before",
+                |s| {
+                    s.resumed("mysql-1").acknowledged(6, "mysql-1").at(5_500).writable("mysql-1", false);
+                },
+                0,
+            ),
+            (
+                "is paused twice and wakes up once",
+                |s| {
+                    s.fault_began("mysql-1", "pause instances for 1s")
+                        .resumed("mysql-1")
+                        .at(9_000)
+                        .finished();
+                },
+                0,
+            ),
+            (
+                "another fault ends",
+                |s| {
+                    s.fault_ended("mysql-1", "cut mysql-1 - consul").at(9_000).finished();
+                },
+                0,
+            ),
+            (
+                "ends and is replaced by a primary",
+                |s| {
+                    s.ended("mysql-1").at(6_000).primary("mysql-1");
+                },
+                1,
+            ),
+        ];
+        for (name, then, count) in cases {
+            let mut script = Script::new();
+            script.primary("mysql-1").committed("mysql-1", 6).fault_began("mysql-1", "pause leader for 5s");
+            script.primary("mysql-2").at(5_000);
+            then(&mut script);
+            assert_eq!(steps(&script).len(), count, "{name}");
         }
     }
 

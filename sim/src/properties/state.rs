@@ -11,17 +11,29 @@
 //! transaction it commits in that state, while it passes as a primary in the catalog, and once it has stood
 //! still for longer than setting up replication takes.
 //!
+//! A machine that stands still takes no writes. When it goes on, a database that was a primary may take some
+//! until its agent has looked around: for a moment it counts as one only once a client was told of a write
+//! that it committed since.
+//!
 //! The rule a change must keep: nothing is guessed. What no event has said is `None`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{CONSUL, PRIMARY};
-use crate::record::{ConsulEvent, Event, MysqlEvent, What};
+use crate::record::{ConsulEvent, Event, MysqlEvent, What, WriteOutcome};
+
+/// The fault that makes a machine stand still.
+const PAUSE: &str = "pause";
 
 /// A replica whose replication is set up anew stands still for a few milliseconds. One that is still
 /// writable and follows nobody after this long was left like that.
 const SETTING_UP: Duration = Duration::from_secs(1);
+
+/// How long a machine that goes on after standing still is given to notice it: the lease has run out by
+/// its own clock, so it has only to tell its database, for which it gives itself half a second before it
+/// kills it. What that database acknowledges meanwhile counts at once.
+const WAKING_UP: Duration = Duration::from_secs(1);
 
 /// What the events so far add up to.
 #[derive(Debug, Default)]
@@ -46,6 +58,19 @@ pub(crate) struct Instance {
     /// Whether it runs.
     pub(crate) running: bool,
     server: Option<Server>,
+    /// How many faults make it stand still.
+    pauses: usize,
+    waking: Option<Waking>,
+}
+
+/// A machine that went on after standing still.
+#[derive(Debug)]
+struct Waking {
+    since: Duration,
+    /// Clients' writes it has committed since.
+    committed: BTreeSet<u64>,
+    /// A client was told of one of them.
+    told: bool,
 }
 
 /// A running `mysqld`.
@@ -100,7 +125,21 @@ impl State {
             // Consul may run in a container too, but is no instance of the service.
             _ if event.host == CONSUL && !matches!(event.what, What::Consul(_)) => return,
             What::Launched { .. } => {
-                *self.instance(event) = Instance { running: true, server: None };
+                *self.instance(event) = Instance { running: true, ..Instance::default() };
+            }
+            What::FaultBegan { .. } | What::FaultEnded { .. } if event.what.fault_kind() == Some(PAUSE) => {
+                if matches!(event.what, What::FaultBegan { .. }) {
+                    self.instance(event).pauses += 1;
+                } else if self.instance(event).resume(event.at) {
+                    self.due.insert(event.at + WAKING_UP);
+                }
+            }
+            What::Write { id, outcome: WriteOutcome::Acknowledged { by } } => {
+                let waking = self.instances.get_mut(by).and_then(|instance| instance.waking.as_mut());
+                match waking.filter(|waking| !waking.told && waking.committed.contains(id)) {
+                    Some(waking) => waking.told = true,
+                    None => return,
+                }
             }
             What::Ended { .. } => *self.instance(event) = Instance::default(),
             What::Mysql(change) => {
@@ -109,7 +148,7 @@ impl State {
                     MysqlEvent::Received { .. } | MysqlEvent::DataDirectory { .. } | MysqlEvent::Tool { .. } => {
                         return;
                     }
-                    MysqlEvent::Committed { .. } if !self.instance(event).commit() => return,
+                    MysqlEvent::Committed { write, .. } if !self.instance(event).commit(*write) => return,
                     _ => self.instance(event).apply(change, event.at),
                 }
             }
@@ -144,21 +183,35 @@ impl State {
         true
     }
 
-    /// The instances that take writes over the network and follow nobody.
+    /// The instances that take writes over the network and follow nobody, and do not stand still.
     pub(crate) fn writable_primaries(&self) -> impl Iterator<Item = &str> {
+        self.primaries().map(|(host, _)| host)
+    }
+
+    /// Those of them that had the time to notice what happened while they stood still, or told a client
+    /// of a write all the same.
+    pub(crate) fn acting_primaries(&self) -> impl Iterator<Item = &str> {
+        let awake = |waking: &Waking| waking.told || self.now >= waking.since + WAKING_UP;
+        self.primaries()
+            .filter(move |(_, instance)| instance.waking.as_ref().is_none_or(awake))
+            .map(|(host, _)| host)
+    }
+
+    fn primaries(&self) -> impl Iterator<Item = (&str, &Instance)> {
         self.instances
             .iter()
             .filter(|(host, instance)| match instance.stands() {
+                _ if instance.pauses > 0 => false,
                 Stands::Leads => true,
                 Stands::Still { since } => self.now >= since + SETTING_UP || self.is_passing(host, PRIMARY),
                 Stands::Behind => false,
             })
-            .map(|(host, _)| host.as_str())
+            .map(|(host, instance)| (host.as_str(), instance))
     }
 
     /// The one instance that does; `None` when there is none or more than one.
     pub(crate) fn only_writable_primary(&self) -> Option<&str> {
-        let mut primaries = self.writable_primaries();
+        let mut primaries = self.acting_primaries();
         let first = primaries.next()?;
         primaries.next().is_none().then_some(first)
     }
@@ -278,8 +331,21 @@ impl Instance {
         }
     }
 
+    /// One fault less makes it stand still. Whether it goes on by that.
+    fn resume(&mut self, at: Duration) -> bool {
+        self.pauses = self.pauses.saturating_sub(1);
+        if self.pauses > 0 {
+            return false;
+        }
+        self.waking = Some(Waking { since: at, committed: BTreeSet::new(), told: false });
+        true
+    }
+
     /// Takes in a transaction that is durable here, and says whether that changes how it stands.
-    fn commit(&mut self) -> bool {
+    fn commit(&mut self, write: u64) -> bool {
+        if let Some(waking) = self.waking.as_mut().filter(|waking| !waking.told) {
+            waking.committed.insert(write);
+        }
         let stands = self.stands();
         match &mut self.server {
             Some(server) if matches!(stands, Stands::Still { .. }) => {

@@ -85,6 +85,11 @@ impl Script {
         self.push(host, What::FaultEnded { fault })
     }
 
+    /// A pause ended.
+    pub(crate) fn resumed(&mut self, host: &str) -> &mut Self {
+        self.fault_ended(host, "pause leader for 5s")
+    }
+
     pub(crate) fn launched(&mut self, host: &str) -> &mut Self {
         let why = "start".to_owned();
         self.push(host, What::Launched { why })
@@ -92,6 +97,12 @@ impl Script {
 
     pub(crate) fn ended(&mut self, host: &str) -> &mut Self {
         let how = "killed".to_owned();
+        self.push(host, What::Ended { how })
+    }
+
+    /// The container ended by itself.
+    pub(crate) fn exited(&mut self, host: &str) -> &mut Self {
+        let how = "exit code 1".to_owned();
         self.push(host, What::Ended { how })
     }
 
@@ -231,7 +242,11 @@ impl Script {
     }
 
     pub(crate) fn committed(&mut self, host: &str, write: u64) -> &mut Self {
-        self.mysql(host, MysqlEvent::Committed { gtid: format!("g:{write}"), write })
+        self.transaction(host, &format!("g:{write}"), write)
+    }
+
+    pub(crate) fn transaction(&mut self, host: &str, gtid: &str, write: u64) -> &mut Self {
+        self.mysql(host, MysqlEvent::Committed { gtid: gtid.to_owned(), write })
     }
 
     pub(crate) fn received(&mut self, host: &str, write: u64) -> &mut Self {

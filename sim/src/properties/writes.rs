@@ -9,26 +9,23 @@
 //!   since,
 //! - and some container that runs at the end once had it on its disk: committed, received into its relay
 //!   log, or in a data directory it set up. The final primary itself may be that container, and it does
-//!   not matter that its data was wiped since.
+//!   not matter that its data was wiped since. Or the last disk it was on went away with a container that
+//!   ended by itself, and not by a fault: to start over with the only copy is to throw it away.
 //!
-//! So a write that went down with the only disk it was on is not lost in this sense: no election could have
-//! saved it. A write that anybody alive once had could have been saved, by asking around before choosing,
-//! or by not wiping. A replica that must confirm before a client is told makes sure there is somebody.
+//! So a write that a fault took down with the only disk it was on is not lost in this sense: no election
+//! could have saved it. A write that anybody alive once had could have been saved, by asking around before
+//! choosing, or by not wiping. A replica that must confirm before a client is told makes sure there is
+//! somebody.
 //!
-//! A container that starts is a fresh one, and what its machine had before is gone: that is so when it
-//! sets up a data directory. A server that comes up without anybody having set one up found the old one,
-//! and the container is the old one started again.
-//!
-//! All lost writes are one violation, at the moment the
-//! first of them was both acknowledged and out of reach: the final primary was the only one, and it
-//! follows nobody.
+//! All lost writes are one violation, at the moment the first of them was both acknowledged and out of reach:
+//! the final primary was the only one, and it follows nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
+use super::ledgers::{Ledgers, Moment};
 use super::state::State;
 use super::{Property, Violation, moment};
-use crate::record::{Event, MysqlEvent, What, WriteOutcome};
+use crate::record::{Event, What, WriteOutcome};
 
 /// How many writes a violation names.
 const NAMED: usize = 5;
@@ -37,8 +34,6 @@ const NAMED: usize = 5;
 pub(super) struct Writes {
     /// By write.
     acknowledged: BTreeMap<u64, Acknowledged>,
-    /// By machine.
-    disks: BTreeMap<String, Disk>,
     /// The only writable primary, and since when.
     primary: Option<(String, Moment)>,
     revision: u64,
@@ -50,50 +45,12 @@ struct Acknowledged {
     moment: Moment,
 }
 
-/// A step and its time; ordered by the step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Moment {
-    step: u64,
-    at: Duration,
-}
-
-/// The disk of a container.
-#[derive(Debug, Default)]
-struct Disk {
-    committed: BTreeSet<u64>,
-    /// Everything that was ever durable here.
-    ever: BTreeSet<u64>,
-    /// A container started here, and nothing has shown yet whether it has the old disk.
-    unseen: bool,
-}
-
 impl Writes {
     /// Takes in `event`, which `state` knows already.
     pub(super) fn see(&mut self, event: &Event, state: &State) {
-        let now = Moment { step: event.step, at: event.at };
-        match &event.what {
-            What::Write { id, outcome: WriteOutcome::Acknowledged { by } } => {
-                self.acknowledged.entry(*id).or_insert_with(|| Acknowledged { by: by.clone(), moment: now });
-            }
-            What::Launched { .. } => self.disk(event).unseen = true,
-            What::Mysql(MysqlEvent::Up { .. }) => self.disk(event).unseen = false,
-            What::Mysql(MysqlEvent::Committed { write, .. }) if *write != 0 => {
-                let disk = self.disk(event);
-                disk.committed.insert(*write);
-                disk.ever.insert(*write);
-            }
-            What::Mysql(MysqlEvent::Received { write, .. }) if *write != 0 => {
-                self.disk(event).ever.insert(*write);
-            }
-            What::Mysql(MysqlEvent::DataDirectory { writes, .. }) => {
-                let disk = self.disk(event);
-                if disk.unseen {
-                    *disk = Disk::default();
-                }
-                disk.committed = writes.iter().copied().collect();
-                disk.ever.extend(writes);
-            }
-            _ => {}
+        let now = Moment::of(event);
+        if let What::Write { id, outcome: WriteOutcome::Acknowledged { by } } = &event.what {
+            self.acknowledged.entry(*id).or_insert_with(|| Acknowledged { by: by.clone(), moment: now });
         }
         if self.revision != state.revision {
             self.revision = state.revision;
@@ -104,37 +61,30 @@ impl Writes {
         }
     }
 
-    fn disk(&mut self, event: &Event) -> &mut Disk {
-        self.disks.entry(event.host.clone()).or_default()
-    }
-
     /// Judges the whole record.
-    pub(super) fn finish(&self, state: &State, out: &mut Vec<Violation>) {
+    pub(super) fn finish(&self, ledgers: &Ledgers, out: &mut Vec<Violation>) {
         let Some((primary, since)) = &self.primary else {
             return;
         };
-        let survivors: Vec<_> = self
-            .disks
-            .iter()
-            .filter(|(host, disk)| {
-                !disk.unseen && state.instances.get(*host).is_some_and(|instance| instance.running)
-            })
-            .collect();
-        let has = |write| self.disks.get(primary).is_some_and(|disk| disk.committed.contains(&write));
-        let lost: Vec<_> = self
-            .acknowledged
-            .iter()
-            .filter(|(write, _)| !has(**write) && survivors.iter().any(|(_, disk)| disk.ever.contains(write)))
-            .collect();
+        let has = |write| ledgers.of(primary).is_some_and(|ledger| ledger.held.contains_key(&write));
+        let alive: Vec<_> = ledgers.survivors().collect();
+        let thrown_away: Vec<_> = ledgers.thrown_away().collect();
+        let could_be_saved =
+            |write| alive.iter().chain(&thrown_away).any(|(_, writes)| writes.contains(write));
+        let lost: Vec<_> =
+            self.acknowledged.iter().filter(|(write, _)| !has(**write) && could_be_saved(write)).collect();
         let Some((first, acknowledged)) = lost.iter().min_by_key(|(_, acknowledged)| acknowledged.moment)
         else {
             return;
         };
-        let had: Vec<_> = survivors
-            .iter()
-            .filter(|(_, disk)| disk.ever.contains(first))
-            .map(|(host, _)| host.as_str())
-            .collect();
+        let with = |disks: &[(&str, &BTreeSet<u64>)]| {
+            let hosts = disks.iter().filter(|(_, writes)| writes.contains(first)).map(|(host, _)| *host);
+            hosts.collect::<Vec<_>>().join(" and ")
+        };
+        let mut why = format!("though {} once had it", with(&alive));
+        if with(&alive).is_empty() {
+            why = format!("though {} ended by itself with the last copy", with(&thrown_away));
+        }
         let moment_lost = acknowledged.moment.max(*since);
         out.push(Violation {
             property: Property::AcknowledgedWritesSurvive,
@@ -142,11 +92,10 @@ impl Writes {
             at: moment_lost.at,
             host: primary.clone(),
             detail: format!(
-                "{}, acknowledged by {} at {}, not on {primary}, the primary at the end, though {} once had it",
+                "{}, acknowledged by {} at {}, not on {primary}, the primary at the end, {why}",
                 named(**first, lost.iter().map(|(write, _)| **write)),
                 acknowledged.by,
                 moment(acknowledged.moment.at),
-                had.join(" and "),
             ),
         });
     }
@@ -348,6 +297,59 @@ mod tests {
         // Until the second one gives in, nobody knows which of them is the primary.
         assert_eq!(lost[0].step, script.last_step());
         assert!(lost[0].step > step);
+    }
+
+    #[test]
+    fn a_container_that_ends_by_itself_with_the_last_copy_throws_it_away() {
+        type End = fn(&mut Script);
+        let cases: [(&str, End, usize); 8] = [
+            ("killed", |s| _ = s.ended("mysql-1"), 0),
+            ("by itself", |s| _ = s.exited("mysql-1"), 1),
+            ("told to stop", |s| _ = s.fault_began("mysql-1", "stop leader").exited("mysql-1"), 0),
+            ("its disk broke", |s| _ = s.fault_began("mysql-1", "fail-disk leader").exited("mysql-1"), 0),
+            ("after a pause", |s| _ = s.fault_began("mysql-1", "pause leader").exited("mysql-1"), 1),
+            (
+                "by itself, and another had it and is killed",
+                |s| {
+                    s.received("mysql-3", 2).exited("mysql-1").ended("mysql-3");
+                },
+                0,
+            ),
+            (
+                "by itself after the other was killed",
+                |s| {
+                    s.received("mysql-3", 2).ended("mysql-3").exited("mysql-1");
+                },
+                1,
+            ),
+            (
+                "by itself, having been replaced on the spot after a fault",
+                |s| {
+                    s.fault_began("mysql-1", "kill leader").ended("mysql-1").launched("mysql-1");
+                    s.data_directory("mysql-1", "restored", &[1, 2]).exited("mysql-1");
+                },
+                1,
+            ),
+        ];
+        for (name, end, lost) in cases {
+            let mut script = three();
+            script.committed("mysql-1", 2).acknowledged(2, "mysql-1");
+            end(&mut script);
+            script.replication("mysql-2", "", false, false).writable("mysql-2", true);
+            assert_eq!(found(&script).len(), lost, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_loss_of_power_took_from_a_disk_was_never_there() {
+        let mut script = three();
+        script.committed("mysql-1", 2).received("mysql-3", 2).acknowledged(2, "mysql-1");
+        script.fault_began("mysql-3", "power-loss replica").ended("mysql-3").launched("mysql-3");
+        script.data_directory("mysql-3", "recovered", &[1]).up("mysql-3", true);
+        script.ended("mysql-1").replication("mysql-2", "", false, false).writable("mysql-2", true);
+        assert!(found(&script).is_empty());
+        script.received("mysql-3", 2);
+        assert_eq!(found(&script).len(), 1);
     }
 
     #[test]

@@ -172,13 +172,7 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
         for client in layout.clients() {
             let host = machines[client].boot();
             let number = (client - layout.clients().start) as u64;
-            let life = clients::write_forever(
-                host.clone(),
-                layout.consul_of(client),
-                spec.workload.interval,
-                number,
-                layout.clients as u64,
-            );
+            let life = clients::live(host.clone(), layout.consul_of(client), spec.workload.clone(), number);
             engine.start(client, Box::pin(host.live(life)));
         }
         Director::new(

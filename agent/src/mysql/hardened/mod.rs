@@ -49,6 +49,10 @@ const DEMOTE_DEADLINE: Duration = Duration::from_millis(500);
 /// How often a primary takes a new snapshot.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(3_600);
 
+/// What is on no replica is not acknowledged, however long that takes: 49 days is the longest MySQL waits.
+const SEMI_SYNC: &str =
+    "SET GLOBAL rpl_semi_sync_master_timeout = 4294967295; SET GLOBAL rpl_semi_sync_master_enabled = ON";
+
 /// The file that says a data directory is complete.
 const READY_FILE: &str = "/var/lib/mysql/ironbird-ready";
 
@@ -304,7 +308,10 @@ impl<H: Host> Role<H> {
 
     /// One turn: the action taken, and how to rest after none.
     async fn turn(&self) -> Result<(Action, Rest), String> {
-        let database = self.look().await.map_err(say)?;
+        let mut database = self.look().await.map_err(say)?;
+        if database.executed.is_empty() && self.adopt_snapshot().await? {
+            database = self.look().await.map_err(say)?;
+        }
         if !self.seen.borrow().known && !database.writable {
             return Ok((Action::Wait, Rest::BackOff));
         }
@@ -429,12 +436,10 @@ impl<H: Host> Role<H> {
                  GRANT REPLICATION SLAVE ON *.* TO `{repl_user}`@`%`; \
                  CREATE USER `{app_user}`@`%` IDENTIFIED BY '{app_password}'; \
                  GRANT ALL ON `{name}`.* TO `{app_user}`@`%`; \
-                 SET GLOBAL rpl_semi_sync_master_enabled = ON"
+                 {SEMI_SYNC}"
             )
         } else {
-            "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL rpl_semi_sync_master_enabled = ON; \
-             SET GLOBAL super_read_only = OFF"
-                .to_owned()
+            format!("STOP SLAVE; RESET SLAVE ALL; {SEMI_SYNC}; SET GLOBAL super_read_only = OFF")
         };
         self.writable.set(true);
         self.changed.notify_waiters();
@@ -663,7 +668,7 @@ pub fn pilot_config(consul: SocketAddr, intervals: &Intervals) -> String {
         r#"consul = {{ address = "{consul}" }}
 
 [main]
-command = ["mysqld", "--console", "--log-bin=mysql-bin", "--log_slave_updates=ON", "--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--super-read-only=ON", "--skip-slave-start"]
+command = ["mysqld", "--console", "--log-bin=mysql-bin", "--log_slave_updates=ON", "--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--super-read-only=ON", "--skip-slave-start", "--rpl-semi-sync-slave-enabled=ON"]
 
 [service]
 name = "mysql"

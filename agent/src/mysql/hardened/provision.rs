@@ -14,10 +14,13 @@ use super::decide;
 use super::{READY_FILE, Role, TURN, say};
 use crate::host::{Host, within};
 use crate::journal::Level;
-use crate::mysql::Config;
+use crate::mysql::{Config, GtidSet};
 
 /// Where a snapshot is put before it is restored.
 const DOWNLOAD: &str = "/tmp/snapshot";
+
+/// Where the backup tool says which transactions a restored snapshot holds. It does not tell the database.
+const BINLOG_INFO: &str = "/var/lib/mysql/xtrabackup_binlog_info";
 
 /// How an empty instance gets its data.
 #[derive(Debug)]
@@ -93,6 +96,25 @@ impl<H: Host> Role<H> {
         }
         self.read_lock().await.map_err(say)?;
         Ok(None)
+    }
+
+    /// Tells a database that knows of no transactions which ones the snapshot it was restored from holds.
+    /// Whether there was something to tell.
+    pub(super) async fn adopt_snapshot(&self) -> Result<bool, String> {
+        let Ok(info) = self.host.read_file(Path::new(BINLOG_INFO)).await else {
+            return Ok(false);
+        };
+        let info = String::from_utf8_lossy(&info);
+        let Some(held) = info.trim_end().split('\t').nth(2).filter(|held| !held.is_empty()) else {
+            return Ok(false);
+        };
+        let held: GtidSet = held.parse()?;
+        self.database
+            .query(&format!("RESET MASTER; SET GLOBAL gtid_purged = '{held}'"))
+            .await
+            .map_err(say)?;
+        self.log(Level::Info, format!("the snapshot holds {held}"));
+        Ok(true)
     }
 
     async fn go(&self, way: Way) -> Result<(), String> {

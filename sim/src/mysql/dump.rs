@@ -1,0 +1,124 @@
+//! The source's side of replication: sends a replica what it lacks, then whatever is committed.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ironbird_agent::host::Host;
+use ironbird_agent::mysql::{Gtid, GtidSet};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::server::{Server, State};
+use super::session::answer;
+
+/// How often a source with nothing to send says so.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// A replica's request: `UUID TAB set`.
+pub(super) struct Request {
+    /// Its UUID.
+    replica: String,
+    /// What it has.
+    has: GtidSet,
+}
+
+impl Request {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (replica, has) = text.split_once('\t')?;
+        Some(Self { replica: replica.to_owned(), has: has.parse().ok()? })
+    }
+}
+
+/// Why a source cannot serve a replica that has this much.
+fn refusal(state: &State, has: &GtidSet) -> Option<&'static str> {
+    if !has.includes(&state.purged) {
+        return Some(
+            "The slave is connecting using CHANGE MASTER TO MASTER_AUTO_POSITION = 1, but the master has purged \
+             binary logs containing GTIDs that the slave requires.",
+        );
+    }
+    if has.last(&state.uuid) > state.executed.last(&state.uuid) {
+        return Some(
+            "Slave has more GTIDs than the master has, using the master's SERVER_UUID. This may indicate that the \
+             end of the binary log was truncated or that the last binary log file was lost.",
+        );
+    }
+    None
+}
+
+/// Forgets how far a replica has read when its connection ends.
+struct Reading<'a> {
+    server: &'a Server,
+    number: u64,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.server.state.borrow_mut().dumps.remove(&self.number);
+    }
+}
+
+/// Sends everything the replica lacks, then whatever is committed, until one of the two goes away.
+pub(super) async fn dump(
+    server: &Rc<Server>,
+    lines: &mut (impl AsyncBufRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+    Request { replica, has }: Request,
+) -> io::Result<()> {
+    let refused = refusal(&server.state.borrow(), &has);
+    if let Some(text) = refused {
+        return answer(writer, &Err((1236, text.to_owned()))).await;
+    }
+    let number = server.begin_dump(&mut server.state.borrow_mut());
+    let _reading = Reading { server, number };
+    answer(writer, &Ok(Vec::new())).await?;
+    let mut line = Vec::new();
+    loop {
+        let changed = server.changed.notified();
+        let text = unsent(&mut server.state.borrow_mut(), number, &has);
+        if !text.is_empty() {
+            writer.write_all(text.as_bytes()).await?;
+            continue;
+        }
+        tokio::select! {
+            biased;
+            // Cancel-safe: what was read of a line stays in `line` for the next turn.
+            read = lines.read_until(b'\n', &mut line) => {
+                if read? == 0 {
+                    return Ok(());
+                }
+                acknowledge(server, &replica, String::from_utf8_lossy(&line).trim_end());
+                line.clear();
+            }
+            () = changed => {}
+            () = server.host.sleep(HEARTBEAT) => writer.write_all(b"HEARTBEAT\n").await?,
+        }
+    }
+}
+
+/// What this connection has not sent yet and the replica lacks.
+fn unsent(state: &mut State, number: u64, has: &GtidSet) -> String {
+    let mut text = String::new();
+    let sent = state.dumps.get(&number).copied().unwrap_or_default();
+    let skip = usize::try_from(sent.saturating_sub(state.first)).unwrap_or(usize::MAX);
+    for transaction in state.log.iter().skip(skip) {
+        if !has.contains(&transaction.gtid) {
+            text.push_str(&transaction.to_line());
+            text.push('\n');
+        }
+    }
+    let end = state.end();
+    state.dumps.insert(number, end);
+    text
+}
+
+fn acknowledge(server: &Server, replica: &str, line: &str) {
+    let Some(gtid) = line.strip_prefix("ACK\t").and_then(|gtid| gtid.parse::<Gtid>().ok()) else {
+        return;
+    };
+    let mut state = server.state.borrow_mut();
+    if gtid.server == state.uuid {
+        state.semi_sync.acknowledge(replica, gtid.number);
+        server.changed.notify_waiters();
+    }
+}
