@@ -76,8 +76,7 @@ fn what_slices_found_together_is_what_one_job_finds() {
         calls.fetch_add(1, Ordering::Relaxed);
         made_up::every_third_bad(spec, name, seed, plan)
     };
-    let merged =
-        runner(&counting, 1).sweep(&selections(), seeds(), Limits::default(), &mut results, &|_| {});
+    let merged = runner(&counting, 1).sweep(&selections(), seeds(), Limits::default(), &mut results, &|_| {});
     assert_eq!(timeless(merged.report), whole());
     assert!(calls.load(Ordering::Relaxed) <= 4 * 6, "only what is shown is run again");
 }

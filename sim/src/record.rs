@@ -92,15 +92,19 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum What {
-    /// A fault of the plan began; `host` is its target.
+    /// A fault of the plan began; `host` is its target, `-` when it happened to nobody or to the scheduler.
     FaultBegan {
         /// The fault's kind and details, in words.
         fault: String,
+        /// Its place in the header's plan.
+        number: usize,
     },
     /// A fault of the plan ended.
     FaultEnded {
         /// The fault's kind and details, in words.
         fault: String,
+        /// Its place in the header's plan.
+        number: usize,
     },
     /// The scheduler started a container here.
     Launched {
@@ -166,7 +170,7 @@ impl What {
     /// [`FaultKind::name`]: crate::plan::FaultKind::name
     pub fn fault_kind(&self) -> Option<&str> {
         match self {
-            Self::FaultBegan { fault } | Self::FaultEnded { fault } => fault.split(' ').next(),
+            Self::FaultBegan { fault, .. } | Self::FaultEnded { fault, .. } => fault.split(' ').next(),
             _ => None,
         }
     }
@@ -197,6 +201,11 @@ pub enum WriteOutcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "consul", rename_all = "kebab-case")]
 pub enum ConsulEvent {
+    /// A server leads and knows nothing of before: whatever there was in Consul is gone.
+    Emptied {
+        /// Its name.
+        server: String,
+    },
     /// A server of a cluster leads, and has given every session all of its time again.
     LeaderEstablished {
         /// Its name.

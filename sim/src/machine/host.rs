@@ -6,13 +6,13 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ironbird_agent::host::{Command, Host, Listener, Signal};
+use ironbird_agent::host::{Command, Exit, Host, Listener, Signal};
 use ironbird_agent::journal::Entry;
 use rand_chacha::ChaCha8Rng;
 use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
 
 use super::process::ProcessState;
-use super::{Machine, SimProcess};
+use super::{Ailment, Machine, Run, SimProcess};
 use crate::record::What;
 
 /// Simulated clocks start here, so that names with dates in them look like dates: 28 April 2016, the day
@@ -37,7 +37,7 @@ impl SimHost {
     }
 
     /// Runs `life` as this process: ends with it, or with a signal that is not handled.
-    pub async fn live(self, life: impl Future<Output = ironbird_agent::host::Exit> + 'static) {
+    pub async fn live(self, life: impl Future<Output = Exit> + 'static) {
         let machine = Rc::clone(&self.machine);
         let state = Rc::clone(&self.process);
         drop(self);
@@ -64,15 +64,15 @@ impl Host for SimHost {
     }
 
     fn now(&self) -> Duration {
-        self.machine.recorder.now()
+        self.machine.clock.now()
     }
 
     fn unix_time(&self) -> Duration {
-        EPOCH + self.now()
+        self.machine.clock.wall(EPOCH)
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
-        tokio::time::sleep(duration)
+        self.machine.clock.sleep(duration)
     }
 
     fn random(&self, purpose: &str) -> ChaCha8Rng {
@@ -89,12 +89,13 @@ impl Host for SimHost {
     }
 
     fn spawn(&self, command: &Command) -> io::Result<SimProcess> {
-        let Some(program) = self.machine.programs.find(&command.program) else {
+        let Some((name, program)) = self.machine.programs.find(&command.program) else {
             return Err(io::Error::new(io::ErrorKind::NotFound, format!("{}: not found", command.program)));
         };
-        let state = ProcessState::new(&self.machine);
+        let state = ProcessState::new(&self.machine, name);
         let host = Self::new(Rc::clone(&self.machine), Rc::clone(&state));
-        let run = program(host, command.args.clone());
+        let ailment = self.machine.ailment_of(name);
+        let run = suffer(name, ailment, host.clone(), program(host, command.args.clone()));
         tokio::task::spawn_local(Rc::clone(&state).live(run, Rc::clone(&self.machine)));
         Ok(SimProcess::new(state))
     }
@@ -121,10 +122,10 @@ impl Host for SimHost {
     fn write_file(&self, path: &Path, content: Vec<u8>) -> impl Future<Output = io::Result<()>> + 'static {
         let mut disk = self.machine.disk.borrow_mut();
         let written = disk.write(path, content);
-        let slow = disk.slow();
+        let wait = disk.slow().map(|delay| self.sleep(delay));
         async move {
-            if let Some(delay) = slow {
-                tokio::time::sleep(delay).await;
+            if let Some(wait) = wait {
+                wait.await;
             }
             written
         }
@@ -141,6 +142,22 @@ impl Host for SimHost {
 
     fn journal(&self, entry: Entry) {
         self.record(What::Agent(entry));
+    }
+}
+
+/// A program's run with what is wrong with it.
+fn suffer(name: &str, ailment: Option<Ailment>, host: SimHost, run: Run) -> Run {
+    match ailment {
+        None => run,
+        Some(Ailment::Slow(delay)) => Box::pin(async move {
+            host.sleep(delay).await;
+            run.await
+        }),
+        Some(Ailment::Fails) => {
+            let stderr = format!("{name}: Input/output error").into_bytes();
+            Box::pin(std::future::ready(Exit { code: Some(1), stderr, ..Exit::default() }))
+        }
+        Some(Ailment::Hangs) => Box::pin(std::future::pending()),
     }
 }
 

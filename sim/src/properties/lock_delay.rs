@@ -1,7 +1,8 @@
 //! `lock-delay`: a lock is never taken again inside its lock-delay.
 //!
 //! The event that frees a key says until when nobody can lock it; no session gets the key before that
-//! moment, and any may have it at that moment. A later release never shortens a delay that still runs.
+//! moment, and any may have it at that moment. A later release never shortens a delay that still runs. Where
+//! several servers elect one, a delay lasts as long as the leader that keeps it: the next one knows of none.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,6 +40,10 @@ impl LockDelay {
                         ),
                     ));
                 }
+            }
+            // A lock-delay is in the leader's memory, and goes with it.
+            What::Consul(ConsulEvent::LeaderEstablished { .. } | ConsulEvent::Emptied { .. }) => {
+                self.closed.clear();
             }
             _ => {}
         }

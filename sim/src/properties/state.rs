@@ -145,7 +145,9 @@ impl State {
             What::Mysql(change) => {
                 // Transactions are most of a record and change nobody's role.
                 match change {
-                    MysqlEvent::Received { .. } | MysqlEvent::DataDirectory { .. } | MysqlEvent::Tool { .. } => {
+                    MysqlEvent::Received { .. }
+                    | MysqlEvent::DataDirectory { .. }
+                    | MysqlEvent::Tool { .. } => {
                         return;
                     }
                     MysqlEvent::Committed { write, .. } if !self.instance(event).commit(*write) => return,
@@ -169,6 +171,10 @@ impl State {
                 let service = self.services.entry(id.clone()).or_default();
                 service.name.clone_from(name);
                 service.address.clone_from(address);
+            }
+            ConsulEvent::Emptied { .. } => {
+                self.services.clear();
+                self.checks.clear();
             }
             ConsulEvent::ServiceDeregistered { id } => {
                 self.services.remove(id);
@@ -242,9 +248,7 @@ impl State {
     pub(crate) fn replicates(&self, host: &str) -> bool {
         let server = self.instances.get(host).and_then(|instance| instance.server.as_ref());
         server.filter(|server| server.networking).and_then(|server| server.replication.as_ref()).is_some_and(
-            |replication| {
-                !replication.source.is_empty() && replication.receiving && replication.applying
-            },
+            |replication| !replication.source.is_empty() && replication.receiving && replication.applying,
         )
     }
 

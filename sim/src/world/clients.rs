@@ -13,7 +13,9 @@
 mod find;
 mod pool;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ironbird_agent::consul::Consul;
@@ -39,15 +41,16 @@ const DUPLICATE: u16 = 1062;
 /// The statement was interrupted: it may be committed.
 const INTERRUPTED: u16 = 1317;
 
-/// Writes until the machine ends. Client `number` uses ids that no other one uses.
-pub(super) async fn live(host: SimHost, consul: SocketAddr, workload: Workload, number: u64) -> Exit {
+/// Writes until the machine ends. Of all clients each uses every so-many-th id from its own `next` on, which
+/// outlives it: ids that no other one uses, in this life or another.
+pub(super) async fn live(host: SimHost, consul: SocketAddr, workload: Workload, next: Rc<Cell<u64>>) -> Exit {
     let finder = Finder::new(Consul::new(host.clone(), consul), workload.mode);
     let mut application =
         Application { host: host.clone(), finder, pool: Pool::new(workload.pool), acknowledged: None };
     let (mut writes, mut reads) = (host.random("workload"), host.random("reads"));
-    let mut id = number + 1;
     loop {
         host.sleep(workload.interval.sample(&mut writes).max(Duration::from_millis(1))).await;
+        let id = next.replace(next.get() + workload.clients as u64);
         let outcome = application.write(id, workload.retries).await;
         if matches!(outcome, WriteOutcome::Acknowledged { .. }) {
             application.acknowledged = Some(id);
@@ -56,7 +59,6 @@ pub(super) async fn live(host: SimHost, consul: SocketAddr, workload: Workload, 
         if workload.reads > 0.0 && reads.random_bool(workload.reads) {
             application.read(&mut reads).await;
         }
-        id += workload.clients as u64;
     }
 }
 

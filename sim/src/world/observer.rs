@@ -38,7 +38,10 @@ impl Observer for NodeObserver {
     fn event(&self, Happened { index, event, .. }: Happened) {
         // Every server sees what is in the log; the first to see it tells.
         let (reported, by) = self.world.reported.get();
-        if index > reported {
+        if matches!(event, ConsulEvent::Emptied { .. }) {
+            // A log that begins anew counts from 1.
+            self.world.reported.set((0, self.node));
+        } else if index > reported {
             self.world.reported.set((index, self.node));
         } else if index > 0 && (index, self.node) != (reported, by) {
             return;
@@ -100,6 +103,10 @@ impl WorldObserver {
                 } else {
                     passing.remove(service);
                 }
+            }
+            ConsulEvent::Emptied { .. } => {
+                *self.leader.borrow_mut() = None;
+                self.passing.borrow_mut().clear();
             }
             ConsulEvent::ServiceDeregistered { id } => {
                 self.passing.borrow_mut().remove(id);

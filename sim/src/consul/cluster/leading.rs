@@ -71,6 +71,9 @@ impl Consul {
         let (reconcile, autopilot) = (cluster.config.pace.reconcile, cluster.config.pace.autopilot);
         self.leader_start(index);
         let server = self.config.node.clone();
+        if self.state.is_blank() {
+            self.state.unlogged(ConsulEvent::Emptied { server: server.clone() });
+        }
         self.state.unlogged(ConsulEvent::LeaderEstablished { server });
         self.reconcile_all();
         self.leader_tick(reconcile, Due::Reconcile);

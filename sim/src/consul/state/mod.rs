@@ -87,6 +87,11 @@ impl State {
         [self.index, self.kv.index(), self.sessions.index()].into_iter().chain(entries)
     }
 
+    /// Whether nothing was ever stored in it.
+    pub(in crate::consul) fn is_blank(&self) -> bool {
+        self.kv.index() == 0 && self.sessions.index() == 0 && self.catalogs.current().nodes().next().is_none()
+    }
+
     /// Grows whenever a blocking query may have something new to say.
     pub(in crate::consul) fn revision(&self) -> u64 {
         self.revision
