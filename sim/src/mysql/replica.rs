@@ -18,10 +18,10 @@ const NET_TIMEOUT: Duration = Duration::from_secs(60);
 /// Receives for as long as the server runs.
 pub(super) async fn receive(server: Rc<Server>) {
     loop {
-        let source = wanted(&server).await;
+        let (source, start) = wanted(&server).await;
         tokio::select! {
             biased;
-            () = unwanted(&server, &source) => {}
+            () = unwanted(&server, start) => {}
             error = stream(&server, &source) => {
                 server.replicate(|replication| {
                     replication.connected = false;
@@ -33,7 +33,7 @@ pub(super) async fn receive(server: Rc<Server>) {
                 }
                 tokio::select! {
                     biased;
-                    () = unwanted(&server, &source) => {}
+                    () = unwanted(&server, start) => {}
                     () = server.host.sleep(Duration::from_secs(source.connect_retry_s)) => {}
                 }
             }
@@ -41,27 +41,28 @@ pub(super) async fn receive(server: Rc<Server>) {
     }
 }
 
-/// Waits until there is a source to receive from.
-async fn wanted(server: &Server) -> Source {
+/// Waits until there is a source to receive from, and returns the number of the start, too.
+async fn wanted(server: &Server) -> (Source, u64) {
     loop {
         let changed = server.changed.notified();
         {
             let replication = &server.state.borrow().replication;
             if let (true, Some(source)) = (replication.receiver, &replication.source) {
-                return source.clone();
+                return (source.clone(), replication.starts);
             }
         }
         changed.await;
     }
 }
 
-/// Waits until this source is no longer to be received from.
-async fn unwanted(server: &Server, source: &Source) {
+/// Waits until what was started then is no longer to run: it was stopped, and perhaps started again since,
+/// from the same source even, but with another log.
+async fn unwanted(server: &Server, start: u64) {
     loop {
         let changed = server.changed.notified();
         {
             let replication = &server.state.borrow().replication;
-            if !replication.receiver || replication.source.as_ref() != Some(source) {
+            if !replication.receiver || replication.starts != start {
                 return;
             }
         }

@@ -37,6 +37,8 @@ pub(super) struct Replication {
     pub(super) source: Option<Source>,
     /// Whether the receiver should run.
     pub(super) receiver: bool,
+    /// How often it was started: what it received before it was stopped is another stream's.
+    pub(super) starts: u64,
     /// Whether it is connected.
     pub(super) connected: bool,
     /// Whether the applier should run.

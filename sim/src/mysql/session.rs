@@ -169,6 +169,7 @@ fn start_slave(server: &Rc<Server>, threads: Threads) -> Result<(), Refusal> {
     }
     server.replicate(|replication| {
         if threads.receiver {
+            replication.starts += u64::from(!replication.receiver);
             replication.receiver = true;
             replication.error.clear();
         }

@@ -98,10 +98,10 @@ impl Ledgers {
                 disk.struck = false;
             }
             What::Ended { .. } => self.end(event),
-            What::FaultBegan { .. } => {
-                if event.what.fault_kind().is_some_and(|kind| ENDINGS.contains(&kind)) {
-                    self.disk(event).struck = true;
-                }
+            What::FaultBegan { .. }
+                if event.what.fault_kind().is_some_and(|kind| ENDINGS.contains(&kind)) =>
+            {
+                self.disk(event).struck = true;
             }
             What::Mysql(MysqlEvent::Up { .. }) => self.disk(event).unseen = false,
             What::Mysql(MysqlEvent::Committed { gtid, write }) if *write != 0 => {

@@ -119,7 +119,7 @@ impl Rig {
                 sender.send(job(host).await).ok();
             })
         });
-        self.jobs[machine].send(job).ok().expect("a machine that lives");
+        assert!(self.jobs[machine].send(job).is_ok(), "a machine that lives");
         answer.await.expect("an answer")
     }
 
