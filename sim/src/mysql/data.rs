@@ -61,6 +61,11 @@ impl Tables {
         self.users.contains(&(user.to_owned(), password.to_owned()))
     }
 
+    /// Whether there is such a user.
+    pub(super) fn knows(&self, user: &str) -> bool {
+        self.users.iter().any(|(known, _)| known == user)
+    }
+
     /// The clients' writes it holds.
     pub(super) fn writes(&self) -> Vec<u64> {
         self.rows.iter().copied().collect()
@@ -81,7 +86,7 @@ impl Tables {
                 self.databases.insert(name.clone());
             }
             Change::CreateUser { user, password } => {
-                if self.users.iter().any(|(known, _)| known == user) {
+                if self.knows(user) {
                     return Err((1396, format!("Operation CREATE USER failed for '{user}'@'%'")));
                 }
                 self.users.insert((user.clone(), password.clone()));

@@ -16,10 +16,10 @@ const NET_TIMEOUT: Duration = Duration::from_secs(60);
 /// Receives for as long as the server runs.
 pub(super) async fn receive(server: Rc<Server>) {
     loop {
-        let source = wanted(&server).await;
+        let (source, stops) = wanted(&server).await;
         tokio::select! {
             biased;
-            () = unwanted(&server, &source) => {}
+            () = unwanted(&server, &source, stops) => {}
             error = stream(&server, &source) => {
                 server.replicate(|replication| {
                     replication.connected = false;
@@ -31,7 +31,7 @@ pub(super) async fn receive(server: Rc<Server>) {
                 }
                 tokio::select! {
                     biased;
-                    () = unwanted(&server, &source) => {}
+                    () = unwanted(&server, &source, stops) => {}
                     () = server.host.sleep(Duration::from_secs(source.connect_retry_s)) => {}
                 }
             }
@@ -40,26 +40,27 @@ pub(super) async fn receive(server: Rc<Server>) {
 }
 
 /// Waits until there is a source to receive from.
-async fn wanted(server: &Server) -> Source {
+async fn wanted(server: &Server) -> (Source, u64) {
     loop {
         let changed = server.changed.notified();
         {
             let replication = &server.state.borrow().replication;
             if let (true, Some(source)) = (replication.receiver, &replication.source) {
-                return source.clone();
+                return (source.clone(), replication.stops);
             }
         }
         changed.await;
     }
 }
 
-/// Waits until this source is no longer to be received from.
-async fn unwanted(server: &Server, source: &Source) {
+/// Waits until this source is no longer to be received from, or by another receiver.
+async fn unwanted(server: &Server, source: &Source, stops: u64) {
     loop {
         let changed = server.changed.notified();
         {
             let replication = &server.state.borrow().replication;
-            if !replication.receiver || replication.source.as_ref() != Some(source) {
+            let same = replication.stops == stops && replication.source.as_ref() == Some(source);
+            if !replication.receiver || !same {
                 return;
             }
         }
@@ -83,7 +84,11 @@ async fn receive_all(server: &Server, source: &Source) -> Result<std::convert::I
     let host = &server.host;
     let connect = Client::connect(host, address, &source.user, &source.password);
     let mut client = within(host, NET_TIMEOUT, connect).await.ok_or_else(silence)??;
-    let has = server.state.borrow().retrieved.to_string();
+    // As with the real one, what the variable says when the receiver connects holds for that connection.
+    let (has, acknowledges) = {
+        let state = server.state.borrow();
+        (state.retrieved.to_string(), state.semi_sync_slave)
+    };
     within(host, NET_TIMEOUT, client.query(&format!("DUMP\t{has}"))).await.ok_or_else(silence)??;
     server.replicate(|replication| {
         replication.connected = true;
@@ -96,6 +101,8 @@ async fn receive_all(server: &Server, source: &Source) -> Result<std::convert::I
         };
         let ack = format!("ACK\t{}", transaction.gtid);
         server.receive(transaction);
-        client.send(&ack).await?;
+        if acknowledges {
+            client.send(&ack).await?;
+        }
     }
 }

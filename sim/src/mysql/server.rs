@@ -29,6 +29,8 @@ pub(super) struct Replication {
     pub(super) source: Option<Source>,
     /// Whether the receiver should run.
     pub(super) receiver: bool,
+    /// How often it was told to stop: one that is started again at once is a new one all the same.
+    pub(super) stops: u64,
     /// Whether it is connected.
     pub(super) connected: bool,
     /// Whether the applier should run.
@@ -53,6 +55,8 @@ pub(super) struct State {
     pub(super) retrieved: GtidSet,
     pub(super) super_read_only: bool,
     pub(super) semi_sync: bool,
+    /// Whether its receiver asks a source to count on it when it connects.
+    pub(super) semi_sync_slave: bool,
     /// The last own transaction some replica has acknowledged.
     pub(super) acknowledged: u64,
     pub(super) replication: Replication,
@@ -112,6 +116,7 @@ impl Server {
         let replication = Replication {
             source,
             receiver: start_replica,
+            stops: 0,
             applier: start_replica,
             connected: false,
             error: String::new(),
@@ -127,6 +132,7 @@ impl Server {
             retrieved,
             super_read_only: option("--super-read-only=ON"),
             semi_sync: false,
+            semi_sync_slave: false,
             acknowledged,
             replication,
         };

@@ -102,7 +102,7 @@ async fn execute(server: &Rc<Server>, text: &str) -> Answer {
         }
         Statement::SlaveStatus => Ok(slave_status(server)),
         Statement::ChangeMaster(options) => change_master(server, &options),
-        Statement::StartSlave => {
+        Statement::StartSlave { receiver, applier } => {
             if server.state.borrow().replication.source.is_none() {
                 return Err((
                     1200,
@@ -111,10 +111,14 @@ async fn execute(server: &Rc<Server>, text: &str) -> Answer {
                 ));
             }
             server.replicate(|replication| {
-                replication.receiver = true;
-                replication.applier = true;
-                replication.error.clear();
-                replication.applier_error.clear();
+                if receiver {
+                    replication.receiver = true;
+                    replication.error.clear();
+                }
+                if applier {
+                    replication.applier = true;
+                    replication.applier_error.clear();
+                }
             });
             server.apply();
             Ok(Vec::new())
@@ -122,6 +126,7 @@ async fn execute(server: &Rc<Server>, text: &str) -> Answer {
         Statement::StopSlave { applier } => {
             server.replicate(|replication| {
                 replication.receiver = false;
+                replication.stops += 1;
                 replication.connected = false;
                 replication.applier &= !applier;
             });
@@ -146,6 +151,14 @@ async fn execute(server: &Rc<Server>, text: &str) -> Answer {
         Statement::Backup => {
             let tables = serde_json::to_string(&server.state.borrow().tables);
             tables.map(|tables| vec![tables]).map_err(|error| (1105, error.to_string()))
+        }
+        Statement::CreateUserIfNotExists { user, .. } if server.state.borrow().tables.knows(&user) => {
+            Ok(Vec::new())
+        }
+        Statement::CreateUserIfNotExists { user, password } => {
+            let number = server.commit(sql::Change::CreateUser { user, password })?;
+            acknowledged(server, number).await?;
+            Ok(Vec::new())
         }
         Statement::Change(change) => {
             let number = server.commit(change)?;
@@ -186,6 +199,7 @@ fn variables(server: &Rc<Server>, names: &[String]) -> Answer {
             "server_uuid" => Ok(state.uuid.clone()),
             "super_read_only" => Ok(on(state.super_read_only)),
             "rpl_semi_sync_master_enabled" => Ok(on(state.semi_sync)),
+            "rpl_semi_sync_slave_enabled" => Ok(on(state.semi_sync_slave)),
             other => Err((1193, format!("Unknown system variable '{other}'"))),
         })
         .collect();
@@ -200,6 +214,9 @@ fn set(server: &Rc<Server>, name: &str, value: &str) -> Answer {
             server.state.borrow_mut().semi_sync = on;
             server.changed.notify_waiters();
         }
+        "rpl_semi_sync_slave_enabled" => server.state.borrow_mut().semi_sync_slave = on,
+        // Waiting for an acknowledgement never ends here.
+        "rpl_semi_sync_master_timeout" => {}
         other => return Err((1193, format!("Unknown system variable '{other}'"))),
     }
     Ok(Vec::new())

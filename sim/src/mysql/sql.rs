@@ -24,8 +24,13 @@ pub(super) enum Statement {
     SlaveStatus,
     /// `CHANGE MASTER TO ...`
     ChangeMaster(Vec<(String, String)>),
-    /// `START SLAVE`
-    StartSlave,
+    /// `START SLAVE`, `START SLAVE IO_THREAD`, `START SLAVE SQL_THREAD`
+    StartSlave {
+        /// Whether the receiver starts.
+        receiver: bool,
+        /// Whether the applier starts.
+        applier: bool,
+    },
     /// `STOP SLAVE`, `STOP SLAVE IO_THREAD`
     StopSlave {
         /// Whether the applier stops too.
@@ -39,6 +44,13 @@ pub(super) enum Statement {
     Backup,
     /// A change of data.
     Change(Change),
+    /// `CREATE USER IF NOT EXISTS ...`: nothing where there is such a user.
+    CreateUserIfNotExists {
+        /// The user.
+        user: String,
+        /// The password of one that is created.
+        password: String,
+    },
 }
 
 /// A statement that changes data and is replicated.
@@ -114,6 +126,11 @@ pub(super) fn parse(text: &str) -> Option<Statement> {
     if starts(&["CREATE", "DATABASE", "IF", "NOT", "EXISTS"]) {
         return Some(Statement::Change(Change::CreateDatabase { name: unquote(words.get(5)?).to_owned() }));
     }
+    if starts(&["CREATE", "USER", "IF", "NOT", "EXISTS"]) {
+        let user = unquote(words.get(5)?.split('@').next()?).to_owned();
+        let password = unquote(words.get(8)?).to_owned();
+        return Some(Statement::CreateUserIfNotExists { user, password });
+    }
     if starts(&["CREATE", "USER"]) {
         let user = unquote(words.get(2)?.split('@').next()?).to_owned();
         let password = unquote(words.get(5)?).to_owned();
@@ -125,7 +142,9 @@ pub(super) fn parse(text: &str) -> Option<Statement> {
     [
         (&["SHOW", "MASTER", "STATUS"][..], Statement::MasterStatus),
         (&["SHOW", "SLAVE", "STATUS"], Statement::SlaveStatus),
-        (&["START", "SLAVE"], Statement::StartSlave),
+        (&["START", "SLAVE"], Statement::StartSlave { receiver: true, applier: true }),
+        (&["START", "SLAVE", "IO_THREAD"], Statement::StartSlave { receiver: true, applier: false }),
+        (&["START", "SLAVE", "SQL_THREAD"], Statement::StartSlave { receiver: false, applier: true }),
         (&["STOP", "SLAVE"], Statement::StopSlave { applier: true }),
         (&["STOP", "SLAVE", "IO_THREAD"], Statement::StopSlave { applier: false }),
         (&["RESET", "SLAVE", "ALL"], Statement::ResetSlave),
@@ -156,6 +175,11 @@ mod tests {
                 change(Change::CreateUser { user: "replicator".into(), password: "secret".into() }),
             ),
             ("STOP SLAVE IO_THREAD", Some(Statement::StopSlave { applier: false })),
+            ("START SLAVE SQL_THREAD", Some(Statement::StartSlave { receiver: false, applier: true })),
+            (
+                "CREATE USER IF NOT EXISTS `app`@`%` IDENTIFIED BY 'secret'",
+                Some(Statement::CreateUserIfNotExists { user: "app".into(), password: "secret".into() }),
+            ),
             (
                 "SET GLOBAL super_read_only = ON;",
                 Some(Statement::Set { name: "super_read_only".into(), value: "ON".into() }),
