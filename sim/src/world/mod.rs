@@ -27,7 +27,7 @@ use crate::mysql;
 use crate::plan::{Fault, FaultKind, FaultPlan, Target};
 use crate::record::{Header, Record, VERSION};
 use crate::recorder::Recorder;
-use crate::run::{quiet_at, recovery_bound};
+use crate::run::{patience, quiet_at, recovery_bound};
 use crate::seed::Seed;
 use crate::spec::Spec;
 
@@ -194,7 +194,7 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
             plan: plan.clone(),
             instances: spec.cluster.instances,
             quiet_at: quiet_at(spec, plan),
-            bound: recovery_bound(spec),
+            bound: recovery_bound(spec) + patience(spec, plan),
         },
         events: director.into_events(),
     }
