@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::plan::{Fault, FaultKind, FaultPlan};
+use crate::plan::{Fault, FaultKind, FaultPlan, Target, Targets};
 use crate::properties::{self, Violation};
 use crate::record::Record;
 use crate::seed::Seed;
-use crate::spec::Spec;
+use crate::spec::{Handlers, Spec};
 use crate::world;
 
 /// What one run yielded.
@@ -96,4 +96,36 @@ pub fn recovery_bound(spec: &Spec) -> Duration {
         + 2 * mysql.longest_start()
         + 2 * store.latency.to;
     election + noticing + provisioning
+}
+
+/// What an election of hardened handlers may wait in addition, for instances that hold what nobody else
+/// does and that the faults of `plan` may have taken away for good. It takes as many of them at once as a
+/// write has copies; with fewer away there is always somebody left who knows.
+pub fn patience(spec: &Spec, plan: &FaultPlan) -> Duration {
+    let Spec { cluster, .. } = spec;
+    let one = |target: &Target| match target {
+        Target::Leader
+        | Target::Primary
+        | Target::Replica
+        | Target::MostAdvancedReplica
+        | Target::Anyone
+        | Target::Newest
+        | Target::Oldest => 1,
+        Target::Replicas | Target::Instances | Target::Unhealthy | Target::Everything => cluster.instances,
+        Target::Host(name) if name.starts_with("mysql-") => 1,
+        _ => 0,
+    };
+    let several = |targets: &Targets| targets.iter().map(one).sum::<usize>();
+    let away = |fault: &Fault| match (several(&fault.target), fault.kind.peer().map(several)) {
+        (target, None) if fault.kind.ends_container() || fault.kind == FaultKind::Pause => target,
+        // Who cannot reach another instance is still there to be asked.
+        (target, Some(peer)) if target == 0 || peer == 0 => target + peer,
+        _ => 0,
+    };
+    let away: usize = plan.faults.iter().map(away).sum();
+    if cluster.handlers == Handlers::Hardened && away >= cluster.instances.min(2) {
+        2 * cluster.session_ttl + cluster.lock_delay
+    } else {
+        Duration::ZERO
+    }
 }

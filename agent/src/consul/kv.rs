@@ -95,6 +95,24 @@ impl<H: Host> Kv<'_, H> {
         entries(&self.0.read(path, None).await?)
     }
 
+    /// As [`Kv::list`], and answers only when the index is no longer `index`, or after `wait`; see
+    /// [`Kv::get_blocking`].
+    ///
+    /// # Errors
+    /// When there is no usable answer.
+    pub async fn list_blocking(
+        &self,
+        prefix: &str,
+        index: u64,
+        wait: Duration,
+    ) -> Result<Indexed<Vec<KvEntry>>> {
+        let mut path = Path::new(BASE, prefix);
+        path.flag("recurse");
+        let answer = self.0.read(path, Some(Block { index, wait })).await?;
+        let entries = entries(&answer)?;
+        Ok(answer.indexed(entries))
+    }
+
     /// Writes `value`, whoever holds the key's lock. `false` is not an answer Consul gives today.
     ///
     /// # Errors

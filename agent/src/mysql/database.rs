@@ -67,39 +67,38 @@ impl<H: Host> Database<H> {
         Ok(String::from_utf8_lossy(&exit.stdout).lines().map(str::to_owned).collect())
     }
 
-    /// Sets up an empty data directory.
+    /// Sets up an empty data directory, with a `deadline` or without.
     ///
     /// # Errors
-    /// When there is one already, or it cannot be written.
-    pub async fn install(&self) -> Result<(), DatabaseError> {
+    /// When there is one already, it cannot be written, or it takes too long.
+    pub async fn install(&self, deadline: Option<Duration>) -> Result<(), DatabaseError> {
         let data = format!("--datadir={}", Config::DATA_DIRECTORY);
-        complete(&self.host, &Command::new("mysql_install_db").args(["--user=mysql", &data]).capture(), None)
-            .await
-            .map(drop)
+        let command = Command::new("mysql_install_db").args(["--user=mysql", &data]).capture();
+        complete(&self.host, &command, deadline).await.map(drop)
     }
 
-    /// A copy of the running database.
+    /// A copy of the running database, with a `deadline` or without.
     ///
     /// # Errors
-    /// When the server cannot be reached or goes away meanwhile.
-    pub async fn backup(&self) -> Result<Vec<u8>, DatabaseError> {
+    /// When the server cannot be reached or goes away meanwhile, or it takes too long.
+    pub async fn backup(&self, deadline: Option<Duration>) -> Result<Vec<u8>, DatabaseError> {
         let command = Command::new("innobackupex")
             .args(self.login())
             .args(["--no-timestamp", "--stream=tar", "/tmp/backup"])
             .capture();
-        complete(&self.host, &command, None).await.map(|exit| exit.stdout)
+        complete(&self.host, &command, deadline).await.map(|exit| exit.stdout)
     }
 
-    /// Puts a copy into an empty data directory.
+    /// Puts a copy into an empty data directory, with a `deadline` or without.
     ///
     /// # Errors
-    /// When the copy is not one, or the directory cannot be written.
-    pub async fn restore(&self, file: &Path) -> Result<(), DatabaseError> {
+    /// When the copy is not one, the directory cannot be written, or it takes too long.
+    pub async fn restore(&self, file: &Path, deadline: Option<Duration>) -> Result<(), DatabaseError> {
         let command = Command::new("innobackupex")
             .args(["--force-non-empty-directories", "--copy-back"])
             .args([file.display().to_string()])
             .capture();
-        complete(&self.host, &command, None).await.map(drop)
+        complete(&self.host, &command, deadline).await.map(drop)
     }
 
     fn login(&self) -> impl Iterator<Item = String> {

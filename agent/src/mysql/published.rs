@@ -190,7 +190,7 @@ impl<H: Host> Node<H> {
     /// Copies the database to the object store. Runs by itself; the hook that started it does not wait.
     async fn create_snapshot(&mut self) -> Raised<()> {
         let id = format!("mysql-backup-{}", stamp(self.host.unix_time()));
-        let content = self.repl.backup().await.map_err(say)?;
+        let content = self.repl.backup(None).await.map_err(say)?;
         self.snapshots.put(&id, content).await.map_err(say)?;
         self.consul.kv().put(LAST_BACKUP_KEY, id).await.map_err(say)?;
         wait_for_connection(&self.host, &self.repl, Duration::from_secs(30)).await?;
@@ -266,7 +266,7 @@ impl<H: Host> Node<H> {
                 let content = self.snapshots.get(&backup).await.map_err(say)?;
                 let file = Path::new(BACKUP_FILE);
                 self.host.write_file(file, content).await.map_err(say)?;
-                self.repl.restore(file).await.map_err(say)?;
+                self.repl.restore(file, None).await.map_err(say)?;
             }
             None => {
                 self.log(Level::Info, "Initializing as replica.");
@@ -295,7 +295,7 @@ impl<H: Host> Node<H> {
 
     async fn initialize_database(&self) -> bool {
         self.log(Level::Info, "Initializing database...");
-        match self.root.install().await {
+        match self.root.install(None).await {
             Ok(()) => self.log(Level::Info, "Database initialized."),
             Err(_) => self.log(Level::Warn, "Database was previously initialized."),
         }

@@ -30,6 +30,12 @@ impl<H: Host> Snapshots<H> {
         expect_success(id, response).map(drop)
     }
 
+    /// Whether there is an object of this name.
+    pub(super) async fn exists(&self, id: &str) -> Result<bool, Failure> {
+        let response = self.client.request(self.address, Method::GET, &path(id), "", DEADLINE).await?;
+        if response.status == 404 { Ok(false) } else { expect_success(id, response).map(|_| true) }
+    }
+
     pub(super) async fn get(&self, id: &str) -> Result<Vec<u8>, Failure> {
         let response = self.client.request(self.address, Method::GET, &path(id), "", DEADLINE).await?;
         expect_success(id, response)

@@ -68,6 +68,11 @@ impl Tables {
         self.rows.len()
     }
 
+    /// Whether there is such a user.
+    pub(super) fn knows(&self, user: &str) -> bool {
+        self.users.iter().any(|(known, _)| known == user)
+    }
+
     /// Whether it holds a client's write.
     pub(super) fn holds(&self, write: u64) -> bool {
         self.rows.contains(&write)
@@ -79,7 +84,7 @@ impl Tables {
     /// The server's code and text, when it cannot be made a second time.
     pub(super) fn check(&self, change: &Change) -> Result<(), Refusal> {
         match change {
-            Change::CreateUser { user, .. } if self.users.iter().any(|(known, _)| known == user) => {
+            Change::CreateUser { user, .. } if self.knows(user) => {
                 Err((1396, format!("Operation CREATE USER failed for '{user}'@'%'")))
             }
             Change::Insert { id } if self.rows.contains(id) => {

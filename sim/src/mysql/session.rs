@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWrite
 use super::data::{Refusal, Source};
 use super::dump::{self, dump};
 use super::server::Server;
-use super::sql::{self, Statement, Threads};
+use super::sql::{self, Change, Statement, Threads};
 use super::variables;
 
 /// What a statement yields.
@@ -120,6 +120,11 @@ async fn execute(server: &Rc<Server>, text: &str) -> Answer {
             let state = server.state.borrow();
             let tables = serde_json::to_string(&state.tables).map_err(|error| (1105, error.to_string()))?;
             return Ok(vec![format!("mysql-bin.000001\t{}\t{}", state.end(), state.executed), tables]);
+        }
+        Statement::CreateUserIfNotExists { user, .. } if server.state.borrow().tables.knows(&user) => {}
+        Statement::CreateUserIfNotExists { user, password } => {
+            let number = server.commit(Change::CreateUser { user, password }).await?;
+            replicated(server, number).await?;
         }
         Statement::Change(change) => {
             let number = server.commit(change).await?;

@@ -45,6 +45,13 @@ pub(super) enum Statement {
     Backup,
     /// A change of data.
     Change(Change),
+    /// `CREATE USER IF NOT EXISTS ...`: nothing where there is such a user.
+    CreateUserIfNotExists {
+        /// The user.
+        user: String,
+        /// The password of one that is created.
+        password: String,
+    },
 }
 
 /// Which of a replica's threads a statement means.
@@ -135,6 +142,11 @@ pub(super) fn parse(text: &str) -> Option<Statement> {
     }
     if starts(&["CREATE", "DATABASE", "IF", "NOT", "EXISTS"]) {
         return Some(Statement::Change(Change::CreateDatabase { name: unquote(words.get(5)?).to_owned() }));
+    }
+    if starts(&["CREATE", "USER", "IF", "NOT", "EXISTS"]) {
+        let user = unquote(words.get(5)?.split('@').next()?).to_owned();
+        let password = unquote(words.get(8)?).to_owned();
+        return Some(Statement::CreateUserIfNotExists { user, password });
     }
     if starts(&["CREATE", "USER"]) {
         let user = unquote(words.get(2)?.split('@').next()?).to_owned();

@@ -27,6 +27,11 @@ pub(super) fn install(programs: &mut Programs) {
     programs.install(published::PROGRAM, published::main);
 }
 
+/// On how many instances a write is before it is acknowledged: where there is but one, on that.
+fn copies(cluster: &Cluster) -> usize {
+    cluster.instances.min(2)
+}
+
 /// Lives a container's first process.
 pub(super) async fn life(host: SimHost, cluster: Cluster, consul: SocketAddr, store: SocketAddr) -> Exit {
     let config = Config {
@@ -41,6 +46,8 @@ pub(super) async fn life(host: SimHost, cluster: Cluster, consul: SocketAddr, st
         lock_delay: cluster.lock_delay,
         health_ttl: cluster.health_ttl,
         snapshot_deadline: SNAPSHOT_DEADLINE,
+        copies: copies(&cluster),
+        takeover: None,
     };
     match pilot(&host, &cluster, config).await {
         Ok(code) => Exit::code(code),
@@ -61,7 +68,10 @@ async fn pilot(host: &SimHost, cluster: &Cluster, config: Config) -> Result<i32,
         Handlers::Published => {
             (published::PILOT_CONFIG_PATH, published::pilot_config(config.consul, &intervals))
         }
-        Handlers::Hardened => (HARDENED_PILOT_CONFIG, hardened::pilot_config(config.consul, &intervals)),
+        Handlers::Hardened => (
+            HARDENED_PILOT_CONFIG,
+            hardened::pilot_config(config.consul, &intervals, config.snapshot_deadline),
+        ),
     };
     let path = Path::new(path);
     let parsed = PilotConfig::parse(&text, path).map_err(|error| error.to_string())?;

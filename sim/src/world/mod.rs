@@ -31,7 +31,7 @@ use crate::mysql;
 use crate::plan::{Fault, FaultKind, FaultPlan, Ground, Lasting};
 use crate::record::{Header, Record, VERSION};
 use crate::recorder::Recorder;
-use crate::run::{instances, most_instances, quiet_at, recovery_bound};
+use crate::run::{instances, most_instances, patience, quiet_at, recovery_bound};
 use crate::seed::Seed;
 use crate::spec::Spec;
 
@@ -198,7 +198,7 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
             plan: plan.clone(),
             instances: instances(spec, plan),
             quiet_at: quiet_at(spec, plan),
-            bound: recovery_bound(spec),
+            bound: recovery_bound(spec) + patience(spec, plan),
         },
         events: director.into_events(),
     }

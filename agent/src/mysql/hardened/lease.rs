@@ -5,8 +5,13 @@
 //! shorter still by a quarter of the TTL: that is the time a primary has to become read-only before
 //! anybody else could be given its lock. A failed renewal loses nothing yet; it is repeated until the
 //! lease ends, and after that too, for the session may well have lived on.
+//!
+//! Consul can also end a session early: with its node, or with everything it knew. So the holder of the
+//! lock has a beat of its own, which the others see: a renewal extends its lease only when the beat after
+//! it was written, and nobody succeeds it before the last beat is as old as a lease is long.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -46,6 +51,11 @@ impl<H: Host> Lease<H> {
         Self { host, consul, ttl, lock_delay, state: Rc::default(), changed }
     }
 
+    /// How long a lease is, from when its renewal was sent.
+    pub(super) fn length(&self) -> Duration {
+        self.ttl * 3 / 4
+    }
+
     /// The session, while the lease is valid.
     pub(super) fn valid(&self) -> Option<String> {
         let state = self.state.borrow();
@@ -71,8 +81,8 @@ impl<H: Host> Lease<H> {
         }
     }
 
-    /// Creates the session, renews it, creates a new one when it is gone. Never ends.
-    pub(super) async fn keep(&self) {
+    /// Creates the session, renews it and calls `beat`, creates a new one when it is gone. Never ends.
+    pub(super) async fn keep<B: Future<Output = Result<(), String>>>(&self, beat: impl Fn(String) -> B) {
         let mut random = self.host.random("lease");
         loop {
             let sent = self.host.now();
@@ -84,27 +94,36 @@ impl<H: Host> Lease<H> {
                     .await
                     .map(|renewed| renewed.map(|alive| alive.then(|| id.clone()))),
             };
-            let pause = match renewed {
-                Some(Ok(Some(id))) => {
+            let beaten = match &renewed {
+                Some(Ok(Some(id))) => within(&self.host, attempt, beat(id.clone()))
+                    .await
+                    .unwrap_or_else(|| Err("no answer in time".to_owned())),
+                _ => Ok(()),
+            };
+            let pause = match (renewed, beaten) {
+                (Some(Ok(Some(_))), Err(error)) => {
+                    self.log(&format!("renewed, and nobody told: {error}"));
+                    jitter(&mut random, self.ttl / 20)
+                }
+                (Some(Ok(Some(id))), Ok(())) => {
                     let news = session.as_deref() != Some(&id) || self.valid().is_none();
-                    *self.state.borrow_mut() =
-                        State { session: Some(id), valid_until: sent + self.ttl * 3 / 4 };
+                    *self.state.borrow_mut() = State { session: Some(id), valid_until: sent + self.length() };
                     if news {
                         self.changed.notify_waiters();
                     }
                     attempt.saturating_sub(self.host.now().saturating_sub(sent))
                 }
-                Some(Ok(None)) => {
+                (Some(Ok(None)), _) => {
                     self.log("the session is gone");
                     *self.state.borrow_mut() = State::default();
                     self.changed.notify_waiters();
                     Duration::ZERO
                 }
-                Some(Err(error)) => {
+                (Some(Err(error)), _) => {
                     self.log(&error.to_string());
                     jitter(&mut random, self.ttl / 20)
                 }
-                None => {
+                (None, _) => {
                     self.log("no answer to a renewal in time");
                     jitter(&mut random, self.ttl / 20)
                 }

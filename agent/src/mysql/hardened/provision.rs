@@ -1,20 +1,23 @@
 //! An empty instance's way to data.
 //!
 //! The role is settled before the data directory is touched. Only the holder of the lock may set up an
-//! empty database, and it can only take the lock where no snapshot and no member with data exist: there is
-//! nothing it could overwrite. Everybody else waits for a snapshot, up to a deadline, and meanwhile keeps
-//! looking whether there still is somebody who could provide one.
+//! empty database, and it can only take the lock where there is nothing it could overwrite: see `found` in
+//! `election.rs`. Everybody else waits for a snapshot, up to a deadline, and meanwhile keeps looking
+//! whether there still is somebody who could provide one.
 //!
-//! The last step writes a file that says the data directory is complete. A directory without it is what a
-//! crash left of an attempt, and is removed before the next one.
+//! How far it came is in the notes, before it goes on. A directory that is not complete is what a crash
+//! left of an attempt, and is removed before the next one.
 
 use std::path::Path;
 
-use super::decide;
-use super::{READY_FILE, Role, TURN, say};
+use super::decide::{self, View};
+use super::duties::MARK;
+use super::election::found;
+use super::notes::Phase;
+use super::{Role, Snapshot, TURN, say};
 use crate::host::{Host, within};
 use crate::journal::Level;
-use crate::mysql::{Config, GtidSet};
+use crate::mysql::GtidSet;
 
 /// Where a snapshot is put before it is restored.
 const DOWNLOAD: &str = "/tmp/snapshot";
@@ -28,7 +31,7 @@ enum Way {
     /// Nobody has any: set up an empty database, holding the lock.
     Install,
     /// From this snapshot.
-    Restore(super::Snapshot),
+    Restore(Snapshot),
 }
 
 impl<H: Host> Role<H> {
@@ -37,16 +40,16 @@ impl<H: Host> Role<H> {
     /// # Errors
     /// When there was no way to one before the deadline: another instance may have better luck.
     pub(super) async fn provision(&self) -> Result<(), String> {
-        if self.host.exists(Path::new(READY_FILE)).await {
+        if self.notes.borrow().phase.is_complete() {
             return Ok(());
         }
-        self.host.remove(Path::new(Config::DATA_DIRECTORY)).await.map_err(say)?;
         within(&self.host, self.config.snapshot_deadline, self.fill())
             .await
             .ok_or_else(|| "no usable snapshot before the deadline".to_owned())
     }
 
     async fn fill(&self) {
+        let mut random = self.host.random("provision");
         loop {
             let changed = self.changed.notified();
             match self.way().await {
@@ -60,7 +63,7 @@ impl<H: Host> Role<H> {
             tokio::select! {
                 biased;
                 () = changed => {}
-                () = self.host.sleep(TURN) => {}
+                () = self.rest(&mut random, TURN * 2) => {}
             }
         }
     }
@@ -73,28 +76,22 @@ impl<H: Host> Role<H> {
         if let (Some(snapshot), _) = self.registry.snapshot().await.map_err(say)? {
             return Ok(Some(Way::Restore(snapshot)));
         }
-        let Some(session) = self.lease.valid() else {
+        if self.is_ours() {
+            return Ok(Some(Way::Install));
+        }
+        if self.lease.valid().is_none() || self.seen.borrow().lock.session.is_some() {
             return Ok(None);
-        };
-        let (lock, index) = {
-            let seen = self.seen.borrow();
-            (seen.lock.clone(), seen.index)
-        };
-        match &lock.session {
-            Some(holder) if *holder == session => return Ok(Some(Way::Install)),
-            Some(_) => return Ok(None),
-            None => {}
         }
         let members = self.registry.members(self.host.hostname()).await.map_err(say)?;
-        if members.iter().any(|member| !member.executed.is_empty()) {
+        let view: View = self.view(decide::Database::default(), members);
+        // The store is asked only where its answer could make a difference.
+        if found(&view, false).is_none() {
             return Ok(None);
         }
-        let term = lock.leader.map_or(0, |leader| leader.term) + 1;
-        let leader = self.leader(term, &decide::Database::default());
-        if let Err(conflict) = self.registry.acquire(index, &session, &leader).await.map_err(say)? {
-            self.log(Level::Debug, conflict);
+        let marked = self.snapshots.exists(MARK).await.map_err(say)?;
+        if let Some(claim) = found(&view, marked) {
+            self.acquire(&claim, &view).await?;
         }
-        self.read_lock().await.map_err(say)?;
         Ok(None)
     }
 
@@ -109,10 +106,8 @@ impl<H: Host> Role<H> {
             return Ok(false);
         };
         let held: GtidSet = held.parse()?;
-        self.database
-            .query(&format!("RESET MASTER; SET GLOBAL gtid_purged = '{held}'"))
-            .await
-            .map_err(say)?;
+        let statements = format!("RESET MASTER; SET GLOBAL gtid_purged = '{held}'");
+        self.database.query(&statements).await.map_err(say)?;
         self.log(Level::Info, format!("the snapshot holds {held}"));
         Ok(true)
     }
@@ -121,16 +116,20 @@ impl<H: Host> Role<H> {
         match way {
             Way::Install => {
                 self.log(Level::Info, "setting up an empty database");
-                self.database.install().await.map_err(say)?;
+                self.wipe(Phase::Installing).await?;
+                self.database.install(Some(self.config.snapshot_deadline)).await.map_err(say)?;
+                self.enter_phase(Phase::Installed).await
             }
             Way::Restore(snapshot) => {
                 self.log(Level::Info, format!("restoring {}", snapshot.id));
                 let content = self.snapshots.get(&snapshot.id).await.map_err(say)?;
+                self.wipe(Phase::Restoring).await?;
                 self.host.write_file(Path::new(DOWNLOAD), content).await.map_err(say)?;
-                self.database.restore(Path::new(DOWNLOAD)).await.map_err(say)?;
+                let deadline = Some(self.config.snapshot_deadline);
+                self.database.restore(Path::new(DOWNLOAD), deadline).await.map_err(say)?;
                 self.host.remove(Path::new(DOWNLOAD)).await.map_err(say)?;
+                self.enter_phase(Phase::Restored).await
             }
         }
-        self.host.write_file(Path::new(READY_FILE), b"complete\n".to_vec()).await.map_err(say)
     }
 }

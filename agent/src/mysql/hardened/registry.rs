@@ -3,15 +3,17 @@
 //! | key | value | locked by |
 //! |---|---|---|
 //! | `mysql-primary` | [`Leader`] | the primary's session |
-//! | `mysql/members/<name>` | a position and the term it is for | the member's session |
+//! | `mysql/members/<name>` | [`Position`] | the member's session |
 //! | `mysql/snapshot` | [`Snapshot`] | nobody; written in one transaction with a check of the primary's lock |
 //!
 //! Every read here asks the Consul leader to confirm itself first: nothing is decided on a stale answer.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::decide::{Leader, Lock, Member};
-use crate::consul::{Consistency, Consul, Error, KvEntry, TxnOp};
+use super::view::{Leader, Lock, Member, Position};
+use crate::consul::{Consistency, Consul, Error, Indexed, KvEntry, TxnOp};
 use crate::host::Host;
 use crate::mysql::{Config, GtidSet};
 
@@ -27,12 +29,6 @@ pub(super) struct Snapshot {
     pub(super) executed: GtidSet,
     /// The term of the primary that took it.
     pub(super) term: u64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Position {
-    executed: GtidSet,
-    prepared_for: u64,
 }
 
 /// The cluster's keys.
@@ -76,14 +72,35 @@ impl<H: Host> Registry<H> {
         Ok(outcome.map(drop).map_err(|conflict| conflict.to_string()))
     }
 
-    /// Writes the value of the primary's lock, which `session` holds already. Whether it does.
-    pub(super) async fn rewrite(&self, session: &str, leader: &Leader) -> Result<bool, Error> {
-        self.consul.kv().acquire(Config::PRIMARY_KEY, session, to_json(leader)).await
-    }
-
     /// Gives the primary's lock up.
     pub(super) async fn release(&self, session: &str, leader: &Leader) -> Result<bool, Error> {
         self.consul.kv().release(Config::PRIMARY_KEY, session, to_json(leader)).await
+    }
+
+    /// Writes the value of the primary's lock, which `session` holds, if it is as it was at `index` and the
+    /// member `witness` has published nothing since. Whether it worked.
+    pub(super) async fn change(
+        &self,
+        index: u64,
+        session: &str,
+        leader: &Leader,
+        witness: Option<(&str, u64)>,
+    ) -> Result<Result<(), String>, Error> {
+        let key = Config::PRIMARY_KEY.to_owned();
+        let mut ops = vec![
+            TxnOp::CheckIndex { key: key.clone(), index },
+            TxnOp::CheckSession { key: key.clone(), session: session.to_owned() },
+        ];
+        if let Some((name, index)) = witness {
+            let key = format!("{MEMBERS}{name}");
+            ops.push(match index {
+                0 => TxnOp::CheckNotExists { key },
+                index => TxnOp::CheckIndex { key, index },
+            });
+        }
+        ops.push(TxnOp::Lock { key, session: session.to_owned(), value: to_json(leader) });
+        let outcome = self.consul.txn(&ops).await?;
+        Ok(outcome.map(drop).map_err(|conflict| conflict.to_string()))
     }
 
     /// Publishes a position. Whether it worked: right after the end of a former session it does not.
@@ -91,25 +108,25 @@ impl<H: Host> Registry<H> {
         &self,
         name: &str,
         session: &str,
-        executed: &GtidSet,
-        prepared_for: u64,
+        position: &Position,
     ) -> Result<bool, Error> {
-        let position = Position { executed: executed.clone(), prepared_for };
-        self.consul.kv().acquire(&format!("{MEMBERS}{name}"), session, to_json(&position)).await
+        self.consul.kv().acquire(&format!("{MEMBERS}{name}"), session, to_json(position)).await
     }
 
-    /// All published positions but that of `me`.
+    /// What all published but `me`.
     pub(super) async fn members(&self, me: &str) -> Result<Vec<Member>, Error> {
-        let entries = self.consul.kv().list(MEMBERS).await?;
-        Ok(entries
-            .into_iter()
-            .filter_map(|entry| {
-                let name = entry.key.strip_prefix(MEMBERS)?;
-                let Position { executed, prepared_for } = serde_json::from_slice(&entry.value).ok()?;
-                Some(Member { name: name.to_owned(), live: entry.session.is_some(), executed, prepared_for })
-            })
-            .filter(|member| member.name != me)
-            .collect())
+        Ok(members(self.consul.kv().list(MEMBERS).await?, me))
+    }
+
+    /// As [`Registry::members`], when something has changed since `index`.
+    pub(super) async fn members_after(
+        &self,
+        me: &str,
+        index: u64,
+        wait: Duration,
+    ) -> Result<Indexed<Vec<Member>>, Error> {
+        let answer = self.consul.kv().list_blocking(MEMBERS, index, wait).await?;
+        Ok(Indexed { index: answer.index, value: members(answer.value, me) })
     }
 
     /// Forgets a member that is gone and held nothing that is not held elsewhere.
@@ -136,6 +153,18 @@ impl<H: Host> Registry<H> {
         let outcome = self.consul.txn(&[fence, write]).await?;
         Ok(outcome.map(drop).map_err(|conflict| conflict.to_string()))
     }
+}
+
+fn members(entries: Vec<KvEntry>, me: &str) -> Vec<Member> {
+    entries
+        .into_iter()
+        .filter_map(|entry| {
+            let name = entry.key.strip_prefix(MEMBERS)?.to_owned();
+            let position = serde_json::from_slice(&entry.value).ok()?;
+            Some(Member { name, live: entry.session.is_some(), position, index: entry.modify_index })
+        })
+        .filter(|member| member.name != me)
+        .collect()
 }
 
 fn to_json(value: &impl Serialize) -> Vec<u8> {

@@ -30,7 +30,7 @@ use crate::machine::Machine;
 use crate::plan::{Fault, FaultKind, FaultPlan};
 use crate::record::{Event, What};
 use crate::recorder::Recorder;
-use crate::run::{quiet_at, recovery_bound};
+use crate::run::{patience, quiet_at, recovery_bound};
 use crate::seed::Seed;
 use crate::spec::Spec;
 
@@ -175,7 +175,8 @@ impl Director {
         let by_hand =
             plan.faults.iter().filter(|fault| fault.kind == FaultKind::Remove).map(|fault| fault.at.to);
         let last = by_hand.chain([quiet_at(&director.cluster.spec, plan)]).max().unwrap_or_default();
-        director.at(last + recovery_bound(&director.cluster.spec) + TAIL, Step::Finish);
+        let bound = recovery_bound(&director.cluster.spec) + patience(&director.cluster.spec, plan);
+        director.at(last + bound + TAIL, Step::Finish);
         director
     }
 
