@@ -13,7 +13,7 @@
 //! - A `WATCH` must be answered on the real side when the fake answers it. One that the real side answers
 //!   and the fake does not is a difference, but for one session, and keys and services that are not there: a
 //!   real server wakes those who watch for one when something nearby in its tree changes, which depends on the
-//!   ids it drew, and which its documentation allows. A watch of a node's services may also reach it only after
+//!   ids it drew, and which its documentation allows. A watch of a node's services or checks may also reach it only after
 //!   the next request has moved its index; its answer is then compared with what the fake says at that moment.
 //! - A play takes less than a second, the fake's clock moves a millisecond a request. So TTLs and
 //!   lock-delays in a play are either none or seconds long, and waits of a query are a few milliseconds.
@@ -323,11 +323,10 @@ impl Play<'_> {
     }
 
     /// Whether the real side took a watch of a node only after the index it watches had moved. That of a
-    /// node moves with everybody's services, so that nothing else has changed in what it says.
+    /// node moves with everybody's services or checks, so that nothing else has changed in what it says.
     fn was_late(&mut self, path: &str, reals: &Answer) -> bool {
-        let Some((now, _)) = path.split_once('?').filter(|_| path.starts_with("/v1/catalog/node/")) else {
-            return false;
-        };
+        let of_node = ["/v1/catalog/node/", "/v1/health/node/"].iter().any(|start| path.starts_with(start));
+        let Some((now, _)) = path.split_once('?').filter(|_| of_node) else { return false };
         let fakes = self.pair.fake.send(&Request::get(now));
         self.on_real.normalise(reals).text == self.on_fake.normalise(&fakes).text
     }
