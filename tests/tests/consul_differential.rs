@@ -6,6 +6,8 @@
 //! Draws are the same every time: the seed is [`SEED`] unless `IRONBIRD_DIFFERENTIAL_SEED` says another.
 //! How many sequences there are `IRONBIRD_DIFFERENTIAL_SEQUENCES` says: by default [`MANY`] where a real
 //! Consul is required (`IRONBIRD_REQUIRE_CONSUL`), and [`FEW`] elsewhere. The long tier is 50,000.
+//! A difference that does not show again when the same is played once more is printed as intermittent; more
+//! than [`INTERMITTENT`] of them in a thousand sequences fail.
 //! `IRONBIRD_DIFFERENTIAL_FAILURES` keeps on drawing until so many were found,
 //! and `IRONBIRD_DIFFERENTIAL_ALL` also draws what is switched off because it is known to differ.
 
@@ -22,6 +24,10 @@ const FEW: u32 = 200;
 /// Both are started anew after so many plays, well before a real server forgets its oldest deletes.
 const PLAYS: usize = 5_000;
 const SHRINKS: u32 = 400;
+/// How many of a thousand sequences may differ once and not again. A real agent compares the whole catalog
+/// with what it knows every 60 s to 120 s, and a sequence that is under way then may see it: one takes some
+/// 50 ms, so that is less than one in a thousand, and the machine may be late as often.
+const INTERMITTENT: usize = 2;
 
 #[test]
 fn whatever_is_drawn_the_fake_answers_as_the_real_one_does() {
@@ -44,7 +50,7 @@ fn whatever_is_drawn_the_fake_answers_as_the_real_one_does() {
             *played.borrow_mut() += 1;
             let mut pair = pair.borrow_mut();
             if pair.plays() > PLAYS {
-                *pair = Pair::start().expect("a real Consul, as before");
+                pair.restart();
             }
             pair.play(&steps).map_err(|difference| TestCaseError::fail(difference.to_string()))
         });
@@ -58,7 +64,22 @@ fn whatever_is_drawn_the_fake_answers_as_the_real_one_does() {
             Err(TestError::Abort(why)) => panic!("nothing can be drawn: {why}"),
         }
     }
+    let pair = pair.borrow();
+    for difference in pair.intermittent() {
+        let _ = write!(report, "\n\n## intermittent\n{difference}");
+    }
+    say(&report);
+    let allowed = (sequences as usize).div_ceil(1_000) * INTERMITTENT;
+    let intermittent = pair.intermittent().len();
     assert!(found == 0, "{report}");
+    assert!(intermittent <= allowed, "{intermittent} intermittent differences, not {allowed}:{report}");
+}
+
+#[expect(clippy::print_stderr, reason = "what is allowed now and then is still to be seen")]
+fn say(report: &str) {
+    if !report.is_empty() {
+        eprintln!("{report}");
+    }
 }
 
 fn runner(seed: u64, cases: u32) -> TestRunner {

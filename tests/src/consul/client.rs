@@ -28,6 +28,12 @@ impl Client {
         Self { server, stream: None, bodiless: false }
     }
 
+    /// Another connection to the same server.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self::new(self.server)
+    }
+
     /// Sends a request and waits for its answer; status 0 stands for a server that closes instead.
     ///
     /// # Panics

@@ -8,6 +8,7 @@
 //!    server takes indexes for its own affairs.
 //! 2. The id of a session becomes `SESSION-n`, n being which one it was to be created; the node's own id
 //!    becomes `NODE-ID`. Both are drawn at random.
+//!    So is the id of an event that is fired, which becomes `EVENT`.
 //!    Lists of sessions are in the order of their ids, and are put into that of their numbers.
 //! 3. The hash of a service's definition becomes `HASH`: it is a fingerprint to compare, not to read.
 //! 4. The tags in `/v1/catalog/services` are sorted: a real server lists them in another order each time.
@@ -124,6 +125,9 @@ impl Side {
         if let Some(id) = new_session(&answer.body) {
             text = text.replace(id, "SESSION");
         }
+        if let Some(id) = new_event(&answer.body) {
+            text = text.replace(id, "EVENT");
+        }
         self.rank(&in_order(text))
     }
 
@@ -179,6 +183,13 @@ fn new_session(body: &str) -> Option<&str> {
     let id = open.iter().find_map(|open| body.strip_prefix(open))?;
     let id = id.trim_end().strip_suffix('}')?.trim_end().strip_suffix('"')?;
     (id.len() == 36).then_some(id)
+}
+
+/// The id in an answer that describes an event.
+fn new_event(body: &str) -> Option<&str> {
+    let open = ["{\"ID\":\"", "{\n    \"ID\": \""];
+    let id = open.iter().find_map(|open| body.strip_prefix(open))?.get(..36)?;
+    body.contains("\"NodeFilter\"").then_some(id)
 }
 
 /// Puts a list of sessions into the order of their numbers.

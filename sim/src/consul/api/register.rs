@@ -88,7 +88,7 @@ fn registration(value: &Value) -> decode::Result<Registration> {
 fn deregistration(value: &Value) -> decode::Result<(Deregistration, String)> {
     let mut deregistration = Deregistration::default();
     let mut datacenter = String::new();
-    for (field, name, value) in decode::fields(value, "structs.Alias")? {
+    for (field, name, value) in decode::fields(value, "struct { Address string; *structs.Alias }")? {
         match field.as_str() {
             "datacenter" => datacenter = decode::text(value, ".Datacenter")?,
             "node" => deregistration.node = decode::text(value, ".Node")?,

@@ -7,8 +7,10 @@
 
 mod agent;
 mod catalog;
+mod event;
 mod http;
 mod kv;
+mod register;
 mod session;
 mod txn;
 mod watch;
@@ -79,6 +81,16 @@ pub const FEATURES: &[Feature] = &[
     on("agent: reads", 4, agent::read),
     on("catalog and status: reads", 5, catalog::catalog),
     on("health: reads", 6, catalog::health),
+    on("catalog: register", 6, register::register),
+    on("catalog: register with what is wrong", 2, register::register_wrong),
+    on("catalog: deregister", 3, register::deregister),
+    on("catalog: reads of what was registered", 6, register::read),
+    on("filter expressions", 5, register::filter),
+    on("txn: nodes, services and checks", 5, txn::catalog),
+    on("events: fire", 2, event::fire),
+    on("events: list", 1, event::list),
+    on("agent: maintenance", 3, event::maintenance),
+    on("tokens where there are no ACLs", 4, event::tokens),
     on("blocking: already over, or over soon", 5, watch::soon),
     on("blocking: left waiting", 6, watch::left),
     on("http: methods and paths", 4, http::odd),

@@ -93,3 +93,25 @@ pub(super) fn wrong() -> Part {
     ]);
     concat(vec![word("PUT /v1/txn | "), body])
 }
+
+/// Operations on the catalog, in transactions of their own and together with keys.
+pub(super) fn catalog() -> Part {
+    const OPERATIONS: &[&str] = &[
+        "{\"Node\":{\"Verb\":\"set\",\"Node\":{\"Node\":\"n1\",\"Address\":\"10.0.0.7\"}}}",
+        "{\"Node\":{\"Verb\":\"set\",\"Node\":{\"Node\":\"n1\",\"Address\":\"10.0.0.8\",\"Meta\":{\"k\":\"v\"}}}}",
+        "{\"Node\":{\"Verb\":\"get\",\"Node\":{\"Node\":\"n1\"}}}",
+        "{\"Node\":{\"Verb\":\"cas\",\"Node\":{\"Node\":\"n1\",\"Address\":\"10.0.0.9\",\"ModifyIndex\":0}}}",
+        "{\"Node\":{\"Verb\":\"delete\",\"Node\":{\"Node\":\"n1\"}}}",
+        "{\"Node\":{\"Verb\":\"delete-cas\",\"Node\":{\"Node\":\"n1\",\"ModifyIndex\":1}}}",
+        "{\"Service\":{\"Verb\":\"set\",\"Node\":\"n1\",\"Service\":{\"ID\":\"web\",\"Service\":\"web\",\"Port\":80}}}",
+        "{\"Service\":{\"Verb\":\"get\",\"Node\":\"n1\",\"Service\":{\"ID\":\"web\"}}}",
+        "{\"Service\":{\"Verb\":\"cas\",\"Node\":\"n1\",\"Service\":{\"ID\":\"web\",\"Service\":\"web\",\"ModifyIndex\":1}}}",
+        "{\"Service\":{\"Verb\":\"delete\",\"Node\":\"n1\",\"Service\":{\"ID\":\"web\"}}}",
+        "{\"Check\":{\"Verb\":\"set\",\"Check\":{\"Node\":\"n1\",\"CheckID\":\"up\",\"Name\":\"up\",\"Status\":\"passing\"}}}",
+        "{\"Check\":{\"Verb\":\"set\",\"Check\":{\"Node\":\"n1\",\"CheckID\":\"up\",\"Name\":\"up\",\"Status\":\"critical\"}}}",
+        "{\"Check\":{\"Verb\":\"get\",\"Check\":{\"Node\":\"n1\",\"CheckID\":\"up\"}}}",
+        "{\"Check\":{\"Verb\":\"delete\",\"Check\":{\"Node\":\"n1\",\"CheckID\":\"up\"}}}",
+    ];
+    let each = one_of(vec![(5, pick(OPERATIONS)), (1, operation())]);
+    concat(vec![word("PUT /v1/txn | "), list(proptest::collection::vec(each, 1..=4))])
+}
