@@ -16,4 +16,5 @@ pub mod recorder;
 pub mod run;
 pub mod seed;
 pub mod spec;
+pub mod swarm;
 mod world;

@@ -21,6 +21,7 @@ mod list;
 mod progress;
 mod replay;
 mod run;
+mod swarm;
 
 pub use args::Args;
 use args::Command;

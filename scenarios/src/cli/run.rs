@@ -13,7 +13,7 @@ use crate::exit_code::Exit;
 use crate::runner::{Options, RunFn, Runner};
 
 pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
-    let selections = selected(&args.which.which, console)?;
+    let selections = args.swarm.narrow(selected(&args.which.which, console)?, console)?;
     // Better now than after an hour of runs.
     for path in [&args.junit, &args.json].into_iter().flatten() {
         if !is_stdout(path) {
@@ -24,6 +24,7 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
         jobs: args.jobs.map_or(0, NonZeroUsize::get),
         fail_fast: args.fail_fast,
         check_determinism: args.check_determinism,
+        swarm: args.swarm.profile(),
     };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(io::Error::other(error)))?;
     let suite = {

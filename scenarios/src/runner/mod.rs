@@ -17,6 +17,7 @@ use ironbird_sim::properties::Property;
 use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::spec::Spec;
+use ironbird_sim::swarm::{Profile, generate};
 use rayon::prelude::*;
 
 use crate::seeds::Seeds;
@@ -48,6 +49,8 @@ pub struct Options {
     pub fail_fast: bool,
     /// Run every seed twice and compare.
     pub check_determinism: bool,
+    /// How to draw clusters and faults in place of the scenarios' own; `None` flies those.
+    pub swarm: Option<Profile>,
 }
 
 /// What a sweep tells while it goes on. Told from many threads, in no particular order within a variant.
@@ -138,9 +141,14 @@ impl<'a> Runner<'a> {
     /// When the run panics: where, and what it said.
     pub fn once(&self, selected: Selected<'_>, seed: Seed) -> Result<Run, String> {
         let spec = &selected.variant.spec;
-        let plan = spec.plan().draw(seed);
         let name = selected.name();
-        guard::catch(|| (self.run)(spec, &name, seed, &plan))
+        guard::catch(|| match &self.options.swarm {
+            None => (self.run)(spec, &name, seed, &spec.plan().draw(seed)),
+            Some(profile) => {
+                let (spec, plan, _) = generate(spec, seed, profile);
+                (self.run)(&spec, &name, seed, &plan)
+            }
+        })
     }
 
     fn sweep(
