@@ -17,4 +17,5 @@ pub mod recovery;
 pub mod run;
 pub mod seed;
 pub mod spec;
+pub mod swarm;
 mod world;

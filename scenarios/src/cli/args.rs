@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+use super::swarm::SwarmArgs;
 use super::{ColorWhen, Console};
 use crate::exit_code::{self, Exit};
 use crate::partition::Asked;
@@ -29,6 +30,7 @@ Examples:
   ironbird run
   ironbird run leader-kill races/my-own.toml --seeds 500..1_000
   ironbird run leader-kill/hardened --seeds 17..=17 --check-determinism
+  ironbird run leader-kill --swarm --seeds 1000
   ironbird run --junit results.xml --json results.json --color never
   ironbird run leader-kill --time-budget 10m --results night.jsonl
   ironbird run --partition auto --results \"$CI_JOB_ID.jsonl\"";
@@ -159,6 +161,8 @@ pub(super) struct RunArgs {
     /// Stop as soon as a variant can no longer come out as expected
     #[arg(long)]
     pub(super) fail_fast: bool,
+    #[command(flatten)]
+    pub(super) swarm: SwarmArgs,
     /// Run every seed twice; two different records of one seed are a failure
     #[arg(long)]
     pub(super) check_determinism: bool,
@@ -204,6 +208,8 @@ pub(super) struct ReplayArgs {
     /// The seed
     #[arg(long, value_name = "N")]
     pub(super) seed: u64,
+    #[command(flatten)]
+    pub(super) swarm: SwarmArgs,
     /// Tell every event, not only those that matter
     #[arg(long)]
     pub(super) trace: bool,

@@ -24,6 +24,7 @@ mod merge;
 mod progress;
 mod replay;
 mod run;
+mod swarm;
 
 pub use args::Args;
 use args::Command;

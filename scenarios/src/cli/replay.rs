@@ -9,7 +9,7 @@ use ironbird_sim::seed::Seed;
 
 use super::args::ReplayArgs;
 use super::run::{is_stdout, naming};
-use super::{Console, Stop, selected};
+use super::{Console, Stop, selected, swarm};
 use crate::exit_code::Exit;
 use crate::runner::{Options, RunFn, Runner};
 use crate::select::Selection;
@@ -23,8 +23,12 @@ pub(super) fn replay(args: &ReplayArgs, run: &RunFn<'_>, console: &mut Console<'
             .complain(&format!("error: a replay is of one variant: choose one of {}\n", names.join(", ")))?;
         return Ok(Exit::Usage);
     };
-    let options = Options { jobs: 1, ..Options::default() };
+    let options = Options { jobs: 1, swarm: args.swarm.profile(), ..Options::default() };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(std::io::Error::other(error)))?;
+    if let Some(profile) = args.swarm.profile() {
+        // Before the run, which may never come to an end.
+        console.complain(&swarm::knobs(&one.variant.spec, Seed(args.seed), &profile))?;
+    }
     let run = match runner.once(one, Seed(args.seed)) {
         Ok(run) => run,
         Err(panic) => {

@@ -17,7 +17,7 @@ use crate::seeds::Seeds;
 use crate::select::Selection;
 
 pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
-    let selections = selected(&args.which.which, console)?;
+    let selections = args.swarm.narrow(selected(&args.which.which, console)?, console)?;
     // Better now than after an hour of runs.
     for path in [&args.junit, &args.json].into_iter().flatten() {
         if !is_stdout(path) {
@@ -28,6 +28,7 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
         jobs: args.jobs.map_or(0, NonZeroUsize::get),
         fail_fast: args.fail_fast,
         check_determinism: args.check_determinism,
+        swarm: args.swarm.profile(),
     };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(io::Error::other(error)))?;
     let (seeds, partition) = match what(args, &selections) {

@@ -7,6 +7,7 @@ use ironbird_reports::suite::{FailureReport, VariantReport};
 use ironbird_sim::properties::Violation;
 use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
+use ironbird_sim::swarm::Profile;
 
 use super::tally::{Suspect, Tally};
 use super::{Runner, first_difference};
@@ -63,7 +64,7 @@ impl Runner<'_> {
             hash: String::new(),
             violations: Vec::new(),
             decisive: Vec::new(),
-            replay: replay_command(selected, suspect.seed),
+            replay: replay_command(selected, suspect.seed) + self.swarm_flags(),
             reason: suspect.reason.clone(),
         };
         let Ok(run) = self.once(selected, suspect.seed) else {
@@ -82,6 +83,15 @@ impl Runner<'_> {
         };
         report.violations = run.violations;
         report
+    }
+
+    /// What a replay has to be told besides.
+    fn swarm_flags(&self) -> &'static str {
+        match self.options.swarm {
+            None => "",
+            Some(Profile { boundary: false, .. }) => " --swarm",
+            Some(Profile { boundary: true, .. }) => " --swarm --boundary",
+        }
     }
 
     /// The two lines of a run that came out in two ways, if it does so once more.

@@ -18,6 +18,7 @@ use ironbird_sim::recovery::{Journey, journey};
 use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::spec::Spec;
+use ironbird_sim::swarm::{Profile, generate};
 use rayon::prelude::*;
 
 use crate::results::Results;
@@ -42,6 +43,9 @@ pub type RunFn<'a> = dyn Fn(&Spec, &str, Seed, &FaultPlan) -> Run + Sync + 'a;
 /// would let threads wait for the last run of a batch more often.
 const RUNS_PER_JOB: u64 = 32;
 
+/// Bytes of stack of a thread: published handlers call themselves as deep as Python lets them.
+const STACK: usize = 32 << 20;
+
 /// How to sweep.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -51,6 +55,8 @@ pub struct Options {
     pub fail_fast: bool,
     /// Run every seed twice and compare.
     pub check_determinism: bool,
+    /// How to draw clusters and faults in place of the scenarios' own; `None` flies those.
+    pub swarm: Option<Profile>,
 }
 
 /// What a sweep tells while it goes on. Told from many threads, in no particular order within a variant.
@@ -112,6 +118,7 @@ impl<'a> Runner<'a> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(options.jobs)
             .thread_name(|index| format!("world-{index}"))
+            .stack_size(STACK)
             .build()?;
         Ok(Self { run, options, pool })
     }
@@ -132,9 +139,14 @@ impl<'a> Runner<'a> {
     /// When the run panics: where, and what it said.
     pub fn once(&self, selected: Selected<'_>, seed: Seed) -> Result<Run, String> {
         let spec = &selected.variant.spec;
-        let plan = spec.plan().draw(seed);
         let name = selected.name();
-        guard::catch(|| (self.run)(spec, &name, seed, &plan))
+        guard::catch(|| match &self.options.swarm {
+            None => (self.run)(spec, &name, seed, &spec.plan().draw(seed)),
+            Some(profile) => {
+                let (spec, plan, _) = generate(spec, seed, profile);
+                (self.run)(&spec, &name, seed, &plan)
+            }
+        })
     }
 
     /// Runs everything in `selections` and hands over every run's journey, variant by variant in the order
