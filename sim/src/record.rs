@@ -2,35 +2,51 @@
 //!
 //! As JSON Lines a record is a [`Header`] line followed by one line per [`Event`]. [`Record::hash`] is
 //! taken over exactly those bytes, so two records are the same when and only when their hashes are.
+//! [`Record::read`] takes such lines back in, from anybody; [`schema`](schema()) says what they look like.
+//!
+//! The rule a change must keep: a kind or field that is added raises [`VERSION`]'s minor number, one that
+//! goes away or changes its meaning the major one; `docs/record.schema.json` follows from the types.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use ironbird_agent::journal::Entry;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::FaultPlan;
 
-/// The version of the format. A reader refuses a greater one.
-pub const VERSION: u32 = 1;
+mod read;
+mod schema;
+mod version;
+
+pub use read::{MAX_BYTES, MAX_LINE_BYTES, ReadError, Reading, Reason};
+pub use schema::schema;
+pub use version::Version;
+
+/// The version of the format that is written.
+pub const VERSION: Version = Version { major: 1, minor: 0 };
 
 /// What a record says before its events.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Header {
     /// The format's version.
-    pub version: u32,
+    pub version: Version,
     /// `file/variant`.
     pub scenario: String,
     /// The seed.
     pub seed: u64,
     /// The faults as executed.
+    #[schemars(schema_with = "schema::plan")]
     pub plan: FaultPlan,
     /// Instances the cluster should have.
     pub instances: usize,
     /// When the last fault had ended.
+    #[schemars(with = "u64")]
     #[serde(with = "micros", rename = "quiet_us")]
     pub quiet_at: Duration,
     /// How long after that the cluster may take to be whole.
+    #[schemars(with = "u64")]
     #[serde(with = "micros", rename = "bound_us")]
     pub bound: Duration,
 }
@@ -74,11 +90,12 @@ impl Record {
 }
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Its number in the record, from 0.
     pub step: u64,
     /// When, from the start of the run.
+    #[schemars(with = "u64")]
     #[serde(with = "micros", rename = "us")]
     pub at: Duration,
     /// On which machine.
@@ -89,7 +106,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum What {
     /// A fault of the plan began; `host` is its target.
@@ -152,7 +169,7 @@ pub enum What {
 }
 
 /// How a client's write ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum WriteOutcome {
     /// The database said it is committed.
@@ -173,7 +190,7 @@ pub enum WriteOutcome {
 }
 
 /// A change of Consul's own state: the truth, whatever anybody is shown of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "consul", rename_all = "kebab-case")]
 pub enum ConsulEvent {
     /// A server of a cluster leads, and has given every session all of its time again.
@@ -262,7 +279,7 @@ pub enum ConsulEvent {
 }
 
 /// A change of one database's state.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "mysql", rename_all = "kebab-case")]
 pub enum MysqlEvent {
     /// The server accepts connections; `networking` is false for one that only its own machine reaches.
