@@ -230,6 +230,8 @@ pub(crate) fn suite() -> SuiteReport {
         violations,
         replay: "ironbird replay pause/published --seed 17".to_owned(),
         reason: "as expected: violates one-writable-primary".to_owned(),
+        page: Some("run-pause-published-17.html".to_owned()),
+        diagram: crate::mermaid(&record, &leader_kill_violations()[0]),
     };
     let seconds = |seconds: &[u64]| seconds.iter().copied().map(Duration::from_secs).collect();
     SuiteReport {
@@ -303,6 +305,8 @@ pub(crate) fn hostile_suite() -> SuiteReport {
         violations,
         replay: HOSTILE.to_owned(),
         reason: HOSTILE.to_owned(),
+        page: Some(HOSTILE.to_owned()),
+        diagram: crate::mermaid(&record, &hostile().1[0]),
     };
     SuiteReport {
         variants: vec![VariantReport {

@@ -83,6 +83,11 @@ impl Record {
         hasher.finalize()
     }
 
+    /// Whether the run came to its end: a record without [`What::Finished`] was cut off between two events.
+    pub fn is_complete(&self) -> bool {
+        self.events.last().is_some_and(|event| event.what == What::Finished)
+    }
+
     /// Simulated time from the start to the last event.
     pub fn duration(&self) -> Duration {
         self.events.last().map_or(Duration::ZERO, |event| event.at)

@@ -21,8 +21,9 @@ use ironbird_sim::properties::Violation;
 use ironbird_sim::record::{Event, Header, Record};
 
 pub use decisive::decisive;
+pub(crate) use decisive::deciding;
 use rows::{Tone, rows};
-use words::{planned, words};
+pub(crate) use words::{planned, words};
 
 use crate::text::{count, length, moment, name, plain};
 

@@ -228,6 +228,6 @@ fn consul(record: &Record) -> impl Iterator<Item = (&Event, &ConsulEvent)> {
 }
 
 /// Who holds a lock of this value; the value itself when it names nobody.
-pub(super) fn holder(value: &str) -> String {
+pub(crate) fn holder(value: &str) -> String {
     Held::of(value).holder.unwrap_or_else(|| value.to_owned())
 }

@@ -25,6 +25,7 @@ use ironbird_sim::record::{Record, What};
 
 pub(crate) use causes::causes;
 pub(crate) use hosts::{HostKind, Hosts};
+pub(crate) use locks::holder;
 pub(crate) use messages::{Message, messages};
 
 /// A record as things that last.

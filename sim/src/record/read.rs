@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Event, Header, Record, VERSION, Version, What};
+use super::{Event, Header, Record, VERSION, Version};
 
 /// The longest line that is read, in bytes without its end.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
@@ -29,8 +29,6 @@ pub struct Reading {
     pub record: Record,
     /// Events of kinds that only a newer minor version knows; they are not in the record.
     pub skipped: u64,
-    /// Whether the run came to its end: a record without [`What::Finished`] was cut off between two events.
-    pub complete: bool,
 }
 
 /// Why a record was not read, and in which line.
@@ -138,8 +136,7 @@ impl Record {
                 None => skipped += 1,
             }
         }
-        let complete = events.last().is_some_and(|event| event.what == What::Finished);
-        Ok(Reading { record: Record { header, events }, skipped, complete })
+        Ok(Reading { record: Record { header, events }, skipped })
     }
 }
 
@@ -248,7 +245,7 @@ mod tests {
     #[test]
     fn what_was_written_is_read_and_written_again_to_the_byte() {
         let reading = read(&[HEADER, LAUNCHED, FINISHED]).expect("it is sound");
-        assert!(reading.complete);
+        assert!(reading.record.is_complete());
         assert_eq!(reading.skipped, 0);
         let mut written = Vec::new();
         reading.record.write_to(&mut written).expect("memory takes everything");
@@ -257,8 +254,8 @@ mod tests {
 
     #[test]
     fn a_record_that_stops_between_two_events_says_so() {
-        assert!(!read(&[HEADER, LAUNCHED]).expect("it is sound so far").complete);
-        assert!(!read(&[HEADER]).expect("nothing happened").complete);
+        assert!(!read(&[HEADER, LAUNCHED]).expect("it is sound so far").record.is_complete());
+        assert!(!read(&[HEADER]).expect("nothing happened").record.is_complete());
     }
 
     #[test]
@@ -306,7 +303,7 @@ mod tests {
         let new_kind = r#"{"step":1,"us":6,"host":"a","kind":"teleported","to":"b"}"#;
         let new_field = r#"{"step":2,"us":7,"host":"world","kind":"finished","mood":"good"}"#;
         let reading = read(&[&header, LAUNCHED, new_kind, new_field]).expect("it is sound");
-        assert_eq!((reading.record.events.len(), reading.skipped, reading.complete), (2, 1, true));
+        assert_eq!((reading.record.events.len(), reading.skipped, reading.record.is_complete()), (2, 1, true));
         // What is broken stays broken.
         let error = read(&[&header, r#"{"step":1,"us":6,"host":"a"}"#]).expect_err("it has no kind");
         assert!(error.starts_with("line 2: this is no event: missing field `kind`"), "{error}");
@@ -317,7 +314,7 @@ mod tests {
         let text = format!("{HEADER}\n{LAUNCHED}\n{FINISHED}\n");
         for end in 0..text.len() {
             match Record::read(&text.as_bytes()[..end]) {
-                Ok(reading) => assert!(!reading.complete && text[..end].ends_with('\n')),
+                Ok(reading) => assert!(!reading.record.is_complete() && text[..end].ends_with('\n')),
                 Err(error) => assert!(error.to_string().contains("cut off") || end == 0, "{error}"),
             }
         }
