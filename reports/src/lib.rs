@@ -6,7 +6,7 @@
 //!
 //! - [`story`] tells one run, event by event, and picks the few events that decide a violation.
 //! - [`table`] and [`failure`] are what a sweep prints; [`junit`] and [`json`] are what it leaves behind,
-//!   [`github`] what GitHub shows of it, [`csv`] what a spreadsheet reads, [`plot`] what a picture says.
+//!   [`github`] what GitHub shows of it, [`recovery_csv`] what a spreadsheet reads, [`plot`] what a picture says.
 //! - [`html`] is for a browser, [`perfetto`] and [`shiviz`] for programs that draw traces, [`mermaid`] for
 //!   wherever Markdown is shown.
 //!
@@ -17,23 +17,24 @@
 pub mod github;
 pub mod html;
 pub mod plot;
+pub mod map;
 pub mod story;
 pub mod suite;
 
 mod bucket;
-mod csv;
 mod failure;
 mod json;
 mod junit;
 mod mermaid;
 mod perfetto;
+mod recovery;
 mod shiviz;
 mod table;
 mod text;
 mod timeline;
 
 pub use bucket::signatures;
-pub use csv::csv;
+pub use recovery::recovery_csv;
 pub use failure::failure;
 pub use json::json;
 pub use junit::junit;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use ironbird_sim::properties::Violation;
-use ironbird_sim::record::{ConsulEvent, Event, Record, What, WriteOutcome};
+use ironbird_sim::record::{ConsulEvent, Event, Record, What, WriteOutcome, lock_holder};
 
 use crate::story::{deciding, words};
 use crate::text::{moment, name};
@@ -56,7 +56,7 @@ pub fn mermaid(record: &Record, violation: &Violation) -> String {
 /// Who sent what `event` tells of, where it is told at the other side.
 fn counterpart(event: &Event) -> Option<String> {
     match &event.what {
-        What::Consul(ConsulEvent::LockAcquired { value, .. }) => Some(crate::timeline::holder(value)),
+        What::Consul(ConsulEvent::LockAcquired { value, .. }) => lock_holder(value),
         What::Write { outcome: WriteOutcome::Acknowledged { by }, .. } => Some(by.clone()),
         _ => None,
     }

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod properties;
 pub mod record;
 pub mod recorder;
+pub mod recovery;
 pub mod run;
 pub mod seed;
 pub mod spec;

@@ -324,6 +324,13 @@ pub enum MysqlEvent {
         /// The client's write it carries; 0 when it carries none.
         write: u64,
     },
+    /// A tool that works on the data directory for a while began or ended.
+    Tool {
+        /// Which.
+        tool: Tool,
+        /// Whether it runs now.
+        running: bool,
+    },
     /// The data directory was set up: `installed` empty, or `restored` from a snapshot.
     DataDirectory {
         /// Which.
@@ -331,6 +338,27 @@ pub enum MysqlEvent {
         /// The client's writes it holds.
         writes: Vec<u64>,
     },
+}
+
+/// Who the value of the primary's lock says holds it: a plain text is a name, as published; an object may
+/// have one as `holder`.
+pub fn lock_holder(value: &str) -> Option<String> {
+    match serde_json::from_str(value) {
+        Ok(serde_json::Value::Object(object)) => object.get("holder")?.as_str().map(str::to_owned),
+        _ => Some(value.to_owned()).filter(|name| !name.is_empty()),
+    }
+}
+
+/// A tool that works on a data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tool {
+    /// Sets up an empty one.
+    Install,
+    /// Takes a snapshot of it.
+    Backup,
+    /// Puts a snapshot in its place.
+    Restore,
 }
 
 /// Times as whole microseconds.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use ironbird_sim::plan::{Fault, FaultKind, Lasting};
-use ironbird_sim::record::{ConsulEvent, MysqlEvent, What, WriteOutcome};
+use ironbird_sim::record::{ConsulEvent, MysqlEvent, Tool, What, WriteOutcome};
 
 use serde_json::Value;
 
@@ -105,6 +105,14 @@ fn mysql(event: &MysqlEvent) -> String {
         }
         MysqlEvent::Committed { gtid, write } => format!("transaction {gtid} committed{}", carried(*write)),
         MysqlEvent::Received { gtid, write } => format!("transaction {gtid} received{}", carried(*write)),
+        MysqlEvent::Tool { tool, running } => {
+            let tool = match tool {
+                Tool::Install => "setting up an empty data directory",
+                Tool::Backup => "taking a snapshot",
+                Tool::Restore => "restoring a snapshot",
+            };
+            format!("{tool}: {}", if *running { "begun" } else { "ended" })
+        }
         MysqlEvent::DataDirectory { how, writes } => match writes.len() as u64 {
             0 => format!("data directory {how}, no writes in it"),
             writes => format!("data directory {how}, {} in it", count(writes, "write")),

@@ -9,9 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ironbird_agent::journal::Entry;
-use ironbird_sim::record::{ConsulEvent, Event, MysqlEvent, Record, What, WriteOutcome};
-
-use super::locks::holder;
+use ironbird_sim::record::{ConsulEvent, Event, MysqlEvent, Record, What, WriteOutcome, lock_holder};
 
 /// The steps of a cause and of its effect, in the order of the effects.
 pub(crate) fn causes(record: &Record) -> Vec<(u64, u64)> {
@@ -174,7 +172,7 @@ impl<'a> Last<'a> {
                     ConsulEvent::SessionInvalidated { session, .. } => self.set(Topic::Gone, session, "", event),
                     ConsulEvent::LockAcquired { key, value, .. } => {
                         self.set(Topic::Taken, key, "", event);
-                        self.holders.insert(holder(value), event.step);
+                        self.holders.insert(lock_holder(value).unwrap_or_default(), event.step);
                     }
                     ConsulEvent::LockReleased { key, .. } => self.set(Topic::Free, key, "", event),
                     ConsulEvent::ServiceRegistered { id, name, .. } => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ironbird_agent::journal::Entry;
-use ironbird_sim::record::{Event, MysqlEvent, Record, What};
+use ironbird_sim::record::{Event, MysqlEvent, Record, Tool, What};
 
 use super::{HostKind, Hosts, Open, Row, Sort, Span, Track};
 use crate::text::plain;
@@ -95,6 +95,7 @@ struct Server {
     receiving: bool,
     applying: bool,
     error: String,
+    tool: Option<Tool>,
 }
 
 impl Server {
@@ -102,9 +103,10 @@ impl Server {
     fn apply(&mut self, change: &MysqlEvent) -> bool {
         match change {
             MysqlEvent::Up { networking } => {
-                *self = Self { up: true, networking: *networking, ..Self::default() };
+                *self = Self { up: true, networking: *networking, tool: self.tool, ..Self::default() };
             }
-            MysqlEvent::Down => *self = Self::default(),
+            MysqlEvent::Down => *self = Self { tool: self.tool, ..Self::default() },
+            MysqlEvent::Tool { tool, running } => self.tool = running.then_some(*tool),
             MysqlEvent::Writable { writable } => self.writable = *writable,
             MysqlEvent::Replication { source, receiving, applying, error } => {
                 self.source.clone_from(source);
@@ -120,7 +122,15 @@ impl Server {
         let source = plain(&self.source);
         let error = if self.error.is_empty() { String::new() } else { format!(": {}", plain(&self.error)) };
         match (self.source.is_empty(), self.receiving && self.applying, self.writable) {
-            _ if !self.up => ("starting", "container runs, database is down".to_owned()),
+            _ if !self.up => {
+                let doing = match self.tool {
+                    Some(Tool::Install) => "sets up an empty database",
+                    Some(Tool::Restore) => "restores a snapshot",
+                    Some(Tool::Backup) => "takes a snapshot, database is down",
+                    None => "container runs, database is down",
+                };
+                ("starting", doing.to_owned())
+            }
             _ if !self.networking => ("private", "database reachable from its own machine only".to_owned()),
             (true, _, true) => ("primary", "takes writes, follows nobody".to_owned()),
             (true, _, false) => ("read-only", format!("read-only, follows nobody{error}")),

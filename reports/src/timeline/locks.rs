@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ironbird_sim::record::{ConsulEvent, Event, Record, What};
+use ironbird_sim::record::{ConsulEvent, Event, Record, What, lock_holder};
 use serde_json::Value;
 
 use super::{Hosts, Open, Row, Sort, Span, Track, packed};
@@ -38,14 +38,13 @@ fn lock(record: &Record, key: &str, owners: &BTreeMap<&str, usize>, hosts: &Host
     for (event, change) in consul(record) {
         match change {
             ConsulEvent::LockAcquired { key: taken, session, value } if taken == key => {
-                let held = Held::of(value);
-                let host = held
-                    .holder
+                let holder = lock_holder(value);
+                let host = holder
                     .as_deref()
                     .and_then(|name| hosts.index(name))
                     .or_else(|| owners.get(session.as_str()).copied());
-                let name = held.holder.unwrap_or_else(|| session.clone());
-                let label = match held.term {
+                let name = holder.unwrap_or_else(|| session.clone());
+                let label = match term(value) {
                     Some(term) => format!("{} · term {term}", plain(&name)),
                     None => plain(&name),
                 };
@@ -79,23 +78,9 @@ fn lock(record: &Record, key: &str, owners: &BTreeMap<&str, usize>, hosts: &Host
     }
 }
 
-/// What a lock's value says.
-struct Held {
-    holder: Option<String>,
-    term: Option<u64>,
-}
-
-impl Held {
-    /// A plain text is a name; an object may have one as `holder`, and a `term`.
-    fn of(value: &str) -> Self {
-        match serde_json::from_str(value) {
-            Ok(Value::Object(object)) => Self {
-                holder: object.get("holder").and_then(Value::as_str).map(str::to_owned),
-                term: object.get("term").and_then(Value::as_u64),
-            },
-            _ => Self { holder: Some(value.to_owned()).filter(|name| !name.is_empty()), term: None },
-        }
-    }
+/// The fencing term in a lock's value, if it has one.
+fn term(value: &str) -> Option<u64> {
+    serde_json::from_str::<Value>(value).ok()?.get("term")?.as_u64()
 }
 
 /// The machine behind every session: whoever asked for it, or renews it, or is named by what it locks.
@@ -106,7 +91,7 @@ pub(super) fn owners<'a>(record: &'a Record, hosts: &Hosts) -> BTreeMap<&'a str,
         match &event.what {
             What::Consul(ConsulEvent::SessionCreated { session, .. }) => created = Some((session, event.at)),
             What::Consul(ConsulEvent::LockAcquired { session, value, .. }) => {
-                if let Some(host) = Held::of(value).holder.and_then(|name| hosts.index(&name)) {
+                if let Some(host) = lock_holder(value).and_then(|name| hosts.index(&name)) {
                     owners.insert(session.as_str(), host);
                 }
             }
@@ -225,9 +210,4 @@ fn consul(record: &Record) -> impl Iterator<Item = (&Event, &ConsulEvent)> {
         What::Consul(change) => Some((event, change)),
         _ => None,
     })
-}
-
-/// Who holds a lock of this value; the value itself when it names nobody.
-pub(crate) fn holder(value: &str) -> String {
-    Held::of(value).holder.unwrap_or_else(|| value.to_owned())
 }

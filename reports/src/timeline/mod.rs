@@ -25,8 +25,7 @@ use ironbird_sim::record::{Record, What};
 
 pub(crate) use causes::causes;
 pub(crate) use hosts::{HostKind, Hosts};
-pub(crate) use locks::holder;
-pub(crate) use messages::{Message, messages};
+pub(crate) use messages::messages;
 
 /// A record as things that last.
 #[derive(Debug, Default)]

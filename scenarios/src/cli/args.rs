@@ -40,6 +40,12 @@ Examples:
   ironbird check
   ironbird check my-scenarios/ drafts/storm.toml";
 
+const MAP_EXAMPLES: &str = "\
+Examples:
+  ironbird map
+  ironbird map leader-kill --seeds 1000 --by all
+  ironbird map my-scenarios/ --csv map.csv --json map.json";
+
 const CONSUL_EXAMPLES: &str = "\
 Examples:
   ironbird consul
@@ -96,6 +102,9 @@ pub(super) enum Command {
     /// Run one seed again and tell it as a story
     #[command(after_help = format!("{REPLAY_EXAMPLES}\n\n{}", exit_code::HELP))]
     Replay(ReplayArgs),
+    /// Show from which states, after which faults, the cluster finds its way back
+    #[command(after_help = format!("{MAP_EXAMPLES}\n\n{}", exit_code::HELP))]
+    Map(MapArgs),
     /// Serve the fake Consul on real TCP in real time, for tests of other programs
     #[command(after_help = CONSUL_EXAMPLES)]
     Consul(ConsulArgs),
@@ -156,6 +165,50 @@ pub(super) struct ReplayArgs {
     /// Write the record as JSON Lines; `-` for standard output, in place of the story
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct MapArgs {
+    #[command(flatten)]
+    pub(super) which: Which,
+    /// Which seeds, as for `run`. As many as each scenario asks for if not given
+    #[arg(long, value_name = "A..B|N")]
+    pub(super) seeds: Option<Seeds>,
+    /// Worlds at a time; results do not depend on it. As many as there are cores if not given
+    #[arg(long, short, value_name = "N")]
+    pub(super) jobs: Option<NonZeroUsize>,
+    /// Which parts of a state make a row
+    #[arg(long, value_name = "PART,...", value_enum, value_delimiter = ',', default_value = "instances,lock")]
+    pub(super) by: Vec<Part>,
+    /// How many rows to print, those that did not come back first; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    pub(super) rows: usize,
+    /// Write every cell as JSON; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// Write every cell as CSV; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) csv: Option<PathBuf>,
+    /// Write the rows as a table in Markdown; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) markdown: Option<PathBuf>,
+}
+
+/// A part of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Part {
+    /// What each instance is
+    Instances,
+    /// The primary's lock
+    Lock,
+    /// The snapshot new instances start from
+    Backup,
+    /// Who passes as the primary in the catalog
+    Catalog,
+    /// Consul itself
+    Consul,
+    /// All of these
+    All,
 }
 
 #[derive(Debug, clap::Args)]

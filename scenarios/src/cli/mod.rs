@@ -1,4 +1,4 @@
-//! The command line: `list`, `check`, `run`, `replay`.
+//! The command line: `list`, `check`, `run`, `replay`, `map`, `consul`.
 //!
 //! Results go to standard output, everything about the way there (progress, complaints, logs) to standard
 //! error. [`execute`] takes what makes a run and both outputs as arguments, so that tests drive the whole
@@ -18,6 +18,7 @@ mod check;
 mod console;
 mod consul;
 mod list;
+mod map;
 mod progress;
 mod replay;
 mod run;
@@ -58,6 +59,7 @@ pub fn execute(
         Command::Check(which) => check::check(which, console),
         Command::Run(args) => run::run(args, run, console),
         Command::Replay(args) => replay::replay(args, run, console),
+        Command::Map(args) => map::map(args, run, console),
         Command::Consul(args) => consul::consul(args, console),
     };
     match done {

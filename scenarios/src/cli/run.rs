@@ -84,7 +84,7 @@ fn headline(variant: &VariantReport) -> String {
     text
 }
 
-fn write(path: &Path, text: &str, console: &mut Console<'_>) -> io::Result<()> {
+pub(super) fn write(path: &Path, text: &str, console: &mut Console<'_>) -> io::Result<()> {
     if is_stdout(path) {
         console.print(text)
     } else {

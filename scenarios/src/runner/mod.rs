@@ -14,6 +14,7 @@ use std::time::Duration;
 use ironbird_reports::suite::{SuiteReport, VariantReport};
 use ironbird_sim::plan::FaultPlan;
 use ironbird_sim::properties::Property;
+use ironbird_sim::recovery::{Journey, journey};
 use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::spec::Spec;
@@ -141,6 +142,48 @@ impl<'a> Runner<'a> {
         let plan = spec.plan().draw(seed);
         let name = selected.name();
         guard::catch(|| (self.run)(spec, &name, seed, &plan))
+    }
+
+    /// Runs everything in `selections` and hands over every run's journey, variant by variant in the order
+    /// of the seeds.
+    ///
+    /// # Errors
+    /// When a run panics: which, where, and what it said.
+    pub fn journeys(
+        &self,
+        selections: &[Selection],
+        seeds: Option<Seeds>,
+        progress: &(dyn Fn(Progress<'_>) + Sync),
+        mut take: impl FnMut(Selected<'_>, Seed, &Journey),
+    ) -> Result<(), String> {
+        for selected in selections.iter().flat_map(Selection::variants) {
+            let name = selected.name();
+            let seeds = seeds.unwrap_or_else(|| Seeds::first(selected.from.scenario.seeds));
+            let total = seeds.count();
+            progress(Progress::Started { name: &name, runs: total });
+            let batch = RUNS_PER_JOB * self.pool.current_num_threads().max(1) as u64;
+            let mut from = 0;
+            while from < total {
+                let to = total.min(from + batch);
+                let batch: Vec<_> = seeds.slice(from, to).collect();
+                let journeys: Vec<_> = self.pool.install(|| {
+                    let run = |seed: Seed| {
+                        let run = self.once(selected, seed)?;
+                        progress(Progress::Ran { as_expected: true });
+                        Ok::<_, String>(journey(&run.record))
+                    };
+                    batch.into_par_iter().map(|seed| (seed, run(seed))).collect()
+                });
+                for (seed, journey) in journeys {
+                    match journey {
+                        Ok(journey) => take(selected, seed, &journey),
+                        Err(panic) => return Err(format!("{name}, seed {seed}: {panic}")),
+                    }
+                }
+                from = to;
+            }
+        }
+        Ok(())
     }
 
     fn sweep(

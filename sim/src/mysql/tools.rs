@@ -8,7 +8,23 @@ use super::data::{self, Tables};
 use super::wire::Client;
 use crate::machine::SimHost;
 use crate::plan::Span;
-use crate::record::{MysqlEvent, What};
+use crate::record::{MysqlEvent, Tool, What};
+
+/// Says that a tool is at work, until it is dropped: also one that is killed has ended.
+struct Work(SimHost, Tool);
+
+impl Work {
+    fn begin(host: &SimHost, tool: Tool) -> Self {
+        host.record(What::Mysql(MysqlEvent::Tool { tool, running: true }));
+        Self(host.clone(), tool)
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.record(What::Mysql(MysqlEvent::Tool { tool: self.1, running: false }));
+    }
+}
 
 fn fail(text: impl Into<String>) -> Exit {
     Exit { code: Some(1), stderr: text.into().into_bytes(), ..Exit::default() }
@@ -42,6 +58,7 @@ pub(super) async fn mysql_install_db(host: SimHost, time: Span) -> Exit {
     if host.exists(&data::file("mysql")).await {
         return fail("data directory is not empty");
     }
+    let _work = Work::begin(&host, Tool::Install);
     host.sleep(time.sample(&mut host.random("mysql_install_db"))).await;
     put_base(&host, &Tables::installed(), "installed").await
 }
@@ -63,12 +80,14 @@ pub(super) async fn innobackupex(host: SimHost, args: Vec<String>, backup: Span,
         let Ok(tables) = serde_json::from_slice::<Tables>(&content) else {
             return fail(format!("{file}: not a backup"));
         };
+        let _work = Work::begin(&host, Tool::Restore);
         host.sleep(restore.sample(&mut random)).await;
         return put_base(&host, &tables, "restored").await;
     }
     let run = async {
         let (user, password) = login(&args);
         let mut client = Client::local(&host, user, password).await?;
+        let _work = Work::begin(&host, Tool::Backup);
         host.sleep(backup.sample(&mut random)).await;
         client.query("BACKUP").await
     };

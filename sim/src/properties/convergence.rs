@@ -27,7 +27,7 @@ use crate::record::{Event, Header};
 const REPLICA: &str = "mysql";
 
 #[derive(Debug)]
-pub(super) struct Convergence {
+pub(crate) struct Convergence {
     instances: usize,
     quiet_at: Duration,
     deadline: Duration,
@@ -49,7 +49,7 @@ struct Lack {
 
 impl Convergence {
     /// Before the first event.
-    pub(super) fn new(header: &Header) -> Self {
+    pub(crate) fn new(header: &Header) -> Self {
         Self {
             instances: header.instances,
             quiet_at: header.quiet_at,
@@ -104,6 +104,11 @@ impl Convergence {
         self.end(state);
         self.at_deadline.as_ref()?;
         self.whole_since.map(|since| since.saturating_sub(self.quiet_at))
+    }
+
+    /// Whether the cluster is whole in `state`.
+    pub(crate) fn is_whole(&self, state: &State) -> bool {
+        self.lacks(state).is_empty()
     }
 
     fn end(&mut self, state: &State) {

@@ -6,15 +6,15 @@
 //! The rule a change must keep: a property reads the record and nothing else, so whoever has a record can
 //! check it again and comes to the same verdict. An event that is missing for that belongs in the record.
 
-mod convergence;
+pub(crate) mod convergence;
 mod lock_delay;
 mod one_primary;
 mod session_ttl;
-mod state;
+pub(crate) mod state;
 mod writes;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::fmt;
 use std::time::Duration;

@@ -25,15 +25,15 @@ const SETTING_UP: Duration = Duration::from_secs(1);
 
 /// What the events so far add up to.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// By machine.
-    pub(super) instances: BTreeMap<String, Instance>,
+    pub(crate) instances: BTreeMap<String, Instance>,
     /// By service id.
     services: BTreeMap<String, Service>,
     /// By check id.
     checks: BTreeMap<String, Check>,
     /// How often anything of this changed.
-    pub(super) revision: u64,
+    pub(crate) revision: u64,
     /// The time of the last event.
     now: Duration,
     /// When instances that stand still will have done so for too long.
@@ -42,9 +42,9 @@ pub(super) struct State {
 
 /// One machine's container.
 #[derive(Debug, Default)]
-pub(super) struct Instance {
+pub(crate) struct Instance {
     /// Whether it runs.
-    pub(super) running: bool,
+    pub(crate) running: bool,
     server: Option<Server>,
 }
 
@@ -84,7 +84,7 @@ struct Check {
 
 impl State {
     /// Takes in one event.
-    pub(super) fn apply(&mut self, event: &Event) {
+    pub(crate) fn apply(&mut self, event: &Event) {
         self.now = event.at;
         while self.due.first().is_some_and(|due| *due <= event.at) {
             self.due.pop_first();
@@ -106,7 +106,9 @@ impl State {
             What::Mysql(change) => {
                 // Transactions are most of a record and change nobody's role.
                 match change {
-                    MysqlEvent::Received { .. } | MysqlEvent::DataDirectory { .. } => return,
+                    MysqlEvent::Received { .. } | MysqlEvent::DataDirectory { .. } | MysqlEvent::Tool { .. } => {
+                        return;
+                    }
                     MysqlEvent::Committed { .. } if !self.instance(event).commit() => return,
                     _ => self.instance(event).apply(change, event.at),
                 }
@@ -143,7 +145,7 @@ impl State {
     }
 
     /// The instances that take writes over the network and follow nobody.
-    pub(super) fn writable_primaries(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn writable_primaries(&self) -> impl Iterator<Item = &str> {
         self.instances
             .iter()
             .filter(|(host, instance)| match instance.stands() {
@@ -155,7 +157,7 @@ impl State {
     }
 
     /// The one instance that does; `None` when there is none or more than one.
-    pub(super) fn only_writable_primary(&self) -> Option<&str> {
+    pub(crate) fn only_writable_primary(&self) -> Option<&str> {
         let mut primaries = self.writable_primaries();
         let first = primaries.next()?;
         primaries.next().is_none().then_some(first)
@@ -163,7 +165,7 @@ impl State {
 
     /// Whether Consul lists `host` among the passing instances of `name`: it has at least one check, and
     /// all of them pass, and all of the node's, which every service shares.
-    pub(super) fn is_passing(&self, host: &str, name: &str) -> bool {
+    pub(crate) fn is_passing(&self, host: &str, name: &str) -> bool {
         self.services_of(host).any(|(id, service)| {
             let mut own = self.checks.values().filter(|check| check.service == id).peekable();
             service.name == name
@@ -171,6 +173,26 @@ impl State {
                 && own.all(|check| check.passing)
                 && self.checks.values().all(|check| check.passing || !check.service.is_empty())
         })
+    }
+
+    /// Whether Consul lists `host` as passing under any name.
+    pub(crate) fn passes(&self, host: &str) -> bool {
+        self.services_of(host).any(|(_, service)| self.is_passing(host, &service.name))
+    }
+
+    /// The machines Consul lists as passing primaries, also those that are gone.
+    pub(crate) fn passing_primaries(&self) -> impl Iterator<Item = &str> {
+        self.instances.keys().map(String::as_str).filter(|host| self.is_passing(host, PRIMARY))
+    }
+
+    /// Whether `host` receives and applies from its source.
+    pub(crate) fn replicates(&self, host: &str) -> bool {
+        let server = self.instances.get(host).and_then(|instance| instance.server.as_ref());
+        server.filter(|server| server.networking).and_then(|server| server.replication.as_ref()).is_some_and(
+            |replication| {
+                !replication.source.is_empty() && replication.receiving && replication.applying
+            },
+        )
     }
 
     /// Service ids are `<name>-<hostname>`.
@@ -184,7 +206,7 @@ impl State {
     }
 
     /// What keeps `host` from being a replica of `primary`, in words; `None` when it is one.
-    pub(super) fn not_following(&self, host: &str, primary: &str) -> Option<String> {
+    pub(crate) fn not_following(&self, host: &str, primary: &str) -> Option<String> {
         let Some(server) = self.instances.get(host).and_then(|instance| instance.server.as_ref()) else {
             return Some("its mysqld is down".to_owned());
         };
@@ -249,8 +271,10 @@ impl Instance {
                     });
                 }
             }
-            MysqlEvent::Committed { .. } | MysqlEvent::Received { .. } | MysqlEvent::DataDirectory { .. } => {
-            }
+            MysqlEvent::Committed { .. }
+            | MysqlEvent::Received { .. }
+            | MysqlEvent::DataDirectory { .. }
+            | MysqlEvent::Tool { .. } => {}
         }
     }
 

@@ -9,32 +9,32 @@ use crate::plan::FaultPlan;
 use crate::record::{ConsulEvent, Event, Header, MysqlEvent, Record, VERSION, What, WriteOutcome};
 
 /// When the faults of every script are over, in milliseconds.
-pub(super) const QUIET_AT: u64 = 60_000;
+pub(crate) const QUIET_AT: u64 = 60_000;
 
 /// How long the cluster may take then, in milliseconds.
-pub(super) const BOUND: u64 = 100_000;
+pub(crate) const BOUND: u64 = 100_000;
 
 /// A record in the making. Times are milliseconds and stay until they are set anew.
 #[derive(Debug, Default)]
-pub(super) struct Script {
+pub(crate) struct Script {
     now: Duration,
     events: Vec<Event>,
 }
 
 /// The violations of `property` in `script`.
-pub(super) fn violated(script: &Script, property: Property) -> Vec<Violation> {
+pub(crate) fn violated(script: &Script, property: Property) -> Vec<Violation> {
     let mut violations = check(&script.record());
     violations.retain(|violation| violation.property == property);
     violations
 }
 
 impl Script {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Three instances should run.
-    pub(super) fn record(&self) -> Record {
+    pub(crate) fn record(&self) -> Record {
         Record {
             header: Header {
                 version: VERSION,
@@ -49,11 +49,11 @@ impl Script {
         }
     }
 
-    pub(super) fn last_step(&self) -> u64 {
+    pub(crate) fn last_step(&self) -> u64 {
         self.events.last().expect("an event").step
     }
 
-    pub(super) fn at(&mut self, millis: u64) -> &mut Self {
+    pub(crate) fn at(&mut self, millis: u64) -> &mut Self {
         self.now = Duration::from_millis(millis);
         self
     }
@@ -71,47 +71,47 @@ impl Script {
         self.push(host, What::Mysql(event))
     }
 
-    pub(super) fn finished(&mut self) -> &mut Self {
+    pub(crate) fn finished(&mut self) -> &mut Self {
         self.push("world", What::Finished)
     }
 
-    pub(super) fn fault_began(&mut self, host: &str, fault: &str) -> &mut Self {
+    pub(crate) fn fault_began(&mut self, host: &str, fault: &str) -> &mut Self {
         let fault = fault.to_owned();
         self.push(host, What::FaultBegan { fault })
     }
 
-    pub(super) fn fault_ended(&mut self, host: &str, fault: &str) -> &mut Self {
+    pub(crate) fn fault_ended(&mut self, host: &str, fault: &str) -> &mut Self {
         let fault = fault.to_owned();
         self.push(host, What::FaultEnded { fault })
     }
 
-    pub(super) fn launched(&mut self, host: &str) -> &mut Self {
+    pub(crate) fn launched(&mut self, host: &str) -> &mut Self {
         let why = "start".to_owned();
         self.push(host, What::Launched { why })
     }
 
-    pub(super) fn ended(&mut self, host: &str) -> &mut Self {
+    pub(crate) fn ended(&mut self, host: &str) -> &mut Self {
         let how = "killed".to_owned();
         self.push(host, What::Ended { how })
     }
 
-    pub(super) fn log(&mut self, host: &str, message: &str) -> &mut Self {
+    pub(crate) fn log(&mut self, host: &str, message: &str) -> &mut Self {
         self.push(host, What::Agent(Entry::log(Level::Info, "pilot", message)))
     }
 
-    pub(super) fn up(&mut self, host: &str, networking: bool) -> &mut Self {
+    pub(crate) fn up(&mut self, host: &str, networking: bool) -> &mut Self {
         self.mysql(host, MysqlEvent::Up { networking })
     }
 
-    pub(super) fn down(&mut self, host: &str) -> &mut Self {
+    pub(crate) fn down(&mut self, host: &str) -> &mut Self {
         self.mysql(host, MysqlEvent::Down)
     }
 
-    pub(super) fn writable(&mut self, host: &str, writable: bool) -> &mut Self {
+    pub(crate) fn writable(&mut self, host: &str, writable: bool) -> &mut Self {
         self.mysql(host, MysqlEvent::Writable { writable })
     }
 
-    pub(super) fn replication(
+    pub(crate) fn replication(
         &mut self,
         host: &str,
         source: &str,
@@ -124,7 +124,7 @@ impl Script {
         )
     }
 
-    pub(super) fn replication_error(&mut self, host: &str, source: &str, error: &str) -> &mut Self {
+    pub(crate) fn replication_error(&mut self, host: &str, source: &str, error: &str) -> &mut Self {
         self.mysql(
             host,
             MysqlEvent::Replication {
@@ -137,34 +137,34 @@ impl Script {
     }
 
     /// A server that comes up, takes writes and follows nobody.
-    pub(super) fn primary_server(&mut self, host: &str) -> &mut Self {
+    pub(crate) fn primary_server(&mut self, host: &str) -> &mut Self {
         self.up(host, true).replication(host, "", false, false).writable(host, true)
     }
 
     /// A container with one.
-    pub(super) fn primary(&mut self, host: &str) -> &mut Self {
+    pub(crate) fn primary(&mut self, host: &str) -> &mut Self {
         self.launched(host).primary_server(host)
     }
 
     /// A container with one that passes in the catalog.
-    pub(super) fn healthy_primary(&mut self, host: &str) -> &mut Self {
+    pub(crate) fn healthy_primary(&mut self, host: &str) -> &mut Self {
         let id = format!("mysql-primary-{host}");
         self.primary(host).registered(&id, "mysql-primary", host).check(&id, "passing")
     }
 
     /// A container with a replica that passes in the catalog.
-    pub(super) fn healthy_replica(&mut self, host: &str, source: &str) -> &mut Self {
+    pub(crate) fn healthy_replica(&mut self, host: &str, source: &str) -> &mut Self {
         let id = format!("mysql-{host}");
         self.launched(host).up(host, true).writable(host, false);
         self.replication(host, source, true, true);
         self.registered(&id, "mysql", host).check(&id, "passing")
     }
 
-    pub(super) fn address(host: &str) -> String {
+    pub(crate) fn address(host: &str) -> String {
         format!("address of {host}")
     }
 
-    pub(super) fn registered(&mut self, id: &str, name: &str, host: &str) -> &mut Self {
+    pub(crate) fn registered(&mut self, id: &str, name: &str, host: &str) -> &mut Self {
         self.consul(ConsulEvent::ServiceRegistered {
             id: id.to_owned(),
             name: name.to_owned(),
@@ -172,16 +172,16 @@ impl Script {
         })
     }
 
-    pub(super) fn deregistered(&mut self, id: &str) -> &mut Self {
+    pub(crate) fn deregistered(&mut self, id: &str) -> &mut Self {
         self.consul(ConsulEvent::ServiceDeregistered { id: id.to_owned() })
     }
 
-    pub(super) fn check(&mut self, service: &str, status: &str) -> &mut Self {
+    pub(crate) fn check(&mut self, service: &str, status: &str) -> &mut Self {
         self.check_of(service, service, status)
     }
 
     /// `service` is empty for a check of the node.
-    pub(super) fn check_of(&mut self, service: &str, check: &str, status: &str) -> &mut Self {
+    pub(crate) fn check_of(&mut self, service: &str, check: &str, status: &str) -> &mut Self {
         self.consul(ConsulEvent::CheckStatus {
             check: check.to_owned(),
             service: service.to_owned(),
@@ -189,7 +189,7 @@ impl Script {
         })
     }
 
-    pub(super) fn session_created(&mut self, session: &str, ttl_millis: u64) -> &mut Self {
+    pub(crate) fn session_created(&mut self, session: &str, ttl_millis: u64) -> &mut Self {
         self.consul(ConsulEvent::SessionCreated {
             session: session.to_owned(),
             name: "mysql-primary".to_owned(),
@@ -198,15 +198,15 @@ impl Script {
         })
     }
 
-    pub(super) fn session_renewed(&mut self, session: &str) -> &mut Self {
+    pub(crate) fn session_renewed(&mut self, session: &str) -> &mut Self {
         self.consul(ConsulEvent::SessionRenewed { session: session.to_owned() })
     }
 
-    pub(super) fn session_gone(&mut self, session: &str, why: &str) -> &mut Self {
+    pub(crate) fn session_gone(&mut self, session: &str, why: &str) -> &mut Self {
         self.consul(ConsulEvent::SessionInvalidated { session: session.to_owned(), why: why.to_owned() })
     }
 
-    pub(super) fn lock_acquired(&mut self, key: &str, session: &str, value: &str) -> &mut Self {
+    pub(crate) fn lock_acquired(&mut self, key: &str, session: &str, value: &str) -> &mut Self {
         self.consul(ConsulEvent::LockAcquired {
             key: key.to_owned(),
             session: session.to_owned(),
@@ -214,7 +214,7 @@ impl Script {
         })
     }
 
-    pub(super) fn lock_released(&mut self, key: &str, session: &str, until_millis: u64) -> &mut Self {
+    pub(crate) fn lock_released(&mut self, key: &str, session: &str, until_millis: u64) -> &mut Self {
         self.consul(ConsulEvent::LockReleased {
             key: key.to_owned(),
             session: session.to_owned(),
@@ -222,7 +222,7 @@ impl Script {
         })
     }
 
-    pub(super) fn lock_refused(&mut self, key: &str, session: &str, why: &str) -> &mut Self {
+    pub(crate) fn lock_refused(&mut self, key: &str, session: &str, why: &str) -> &mut Self {
         self.consul(ConsulEvent::LockRefused {
             key: key.to_owned(),
             session: session.to_owned(),
@@ -230,15 +230,15 @@ impl Script {
         })
     }
 
-    pub(super) fn committed(&mut self, host: &str, write: u64) -> &mut Self {
+    pub(crate) fn committed(&mut self, host: &str, write: u64) -> &mut Self {
         self.mysql(host, MysqlEvent::Committed { gtid: format!("g:{write}"), write })
     }
 
-    pub(super) fn received(&mut self, host: &str, write: u64) -> &mut Self {
+    pub(crate) fn received(&mut self, host: &str, write: u64) -> &mut Self {
         self.mysql(host, MysqlEvent::Received { gtid: format!("g:{write}"), write })
     }
 
-    pub(super) fn data_directory(&mut self, host: &str, how: &str, writes: &[u64]) -> &mut Self {
+    pub(crate) fn data_directory(&mut self, host: &str, how: &str, writes: &[u64]) -> &mut Self {
         self.mysql(host, MysqlEvent::DataDirectory { how: how.to_owned(), writes: writes.to_vec() })
     }
 
@@ -246,16 +246,16 @@ impl Script {
         self.push("client-1", What::Write { id, outcome })
     }
 
-    pub(super) fn acknowledged(&mut self, id: u64, by: &str) -> &mut Self {
+    pub(crate) fn acknowledged(&mut self, id: u64, by: &str) -> &mut Self {
         self.write(id, WriteOutcome::Acknowledged { by: by.to_owned() })
     }
 
-    pub(super) fn refused(&mut self, id: u64) -> &mut Self {
+    pub(crate) fn refused(&mut self, id: u64) -> &mut Self {
         let why = "read-only".to_owned();
         self.write(id, WriteOutcome::Refused { why })
     }
 
-    pub(super) fn unknown(&mut self, id: u64) -> &mut Self {
+    pub(crate) fn unknown(&mut self, id: u64) -> &mut Self {
         let why = "connection reset".to_owned();
         self.write(id, WriteOutcome::Unknown { why })
     }

@@ -6,11 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use ironbird_agent::mysql::Config;
-use serde::Deserialize;
 
 use crate::consul::Happened;
 use crate::consul::server::{Exchange, Observer};
-use crate::record::{ConsulEvent, What};
+use crate::record::{ConsulEvent, What, lock_holder};
 use crate::recorder::Recorder;
 
 /// Consul's observer.
@@ -71,15 +70,6 @@ impl WorldObserver {
     }
 }
 
-/// The holder's name in the lock's value: alone as published, a field in the hardened cluster's.
-fn holder(value: &str) -> String {
-    #[derive(Deserialize)]
-    struct Leader {
-        holder: String,
-    }
-    serde_json::from_str::<Leader>(value).map_or_else(|_| value.to_owned(), |leader| leader.holder)
-}
-
 impl WorldObserver {
     fn exchange(&self, exchange: &Exchange<'_>) {
         let client = exchange.client.to_string();
@@ -98,7 +88,7 @@ impl WorldObserver {
     fn event(&self, event: ConsulEvent) {
         match &event {
             ConsulEvent::LockAcquired { key, value, .. } if key == Config::PRIMARY_KEY => {
-                *self.leader.borrow_mut() = Some(holder(value));
+                *self.leader.borrow_mut() = lock_holder(value);
             }
             ConsulEvent::LockReleased { key, .. } if key == Config::PRIMARY_KEY => {
                 *self.leader.borrow_mut() = None;

@@ -14,8 +14,10 @@ pub mod findings;
 pub mod model;
 pub mod namespaces;
 pub mod probe;
+pub mod race;
 pub mod real;
 pub mod sessions;
+pub mod watchdog;
 
 /// How many servers a cluster has; they are nodes 0, 1 and 2.
 pub const SERVERS: usize = 3;

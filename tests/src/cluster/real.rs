@@ -49,7 +49,8 @@ impl Real {
     /// When it does not come up.
     #[expect(clippy::disallowed_types, reason = "real processes run in real time")]
     pub fn settled(number: usize, setting: Setting, network: Option<Namespaces>) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        // In memory where that is possible: a disk that others keep busy holds up who writes a raft log.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
         let addresses: Vec<String> = (0..NODES)
             .map(|node| match &network {
                 Some(_) => namespaces::address(node),

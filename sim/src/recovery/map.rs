@@ -1,0 +1,200 @@
+//! The journeys of many runs, added up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{Backup, Catalog, ClusterState, ConsulState, Instance, Lock};
+use super::{Journey, NO_FAULT, Visit};
+
+/// Which parts of a state make a row of the map; states that differ in the others only are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// What the instances are.
+    pub instances: bool,
+    /// The primary's lock.
+    pub lock: bool,
+    /// The snapshot.
+    pub backup: bool,
+    /// The catalog's primary.
+    pub catalog: bool,
+    /// Consul itself.
+    pub consul: bool,
+}
+
+impl View {
+    /// Everything that is known of a state.
+    pub const WHOLE: Self = Self { instances: true, lock: true, backup: true, catalog: true, consul: true };
+    /// Nothing of it: all states are one.
+    pub const NOTHING: Self =
+        Self { instances: false, lock: false, backup: false, catalog: false, consul: false };
+
+    /// The row `state` is in.
+    pub fn row(self, state: &ClusterState) -> Row {
+        Row {
+            instances: self.instances.then(|| state.instances.clone()),
+            lock: self.lock.then_some(state.lock),
+            backup: self.backup.then_some(state.backup),
+            catalog: self.catalog.then_some(state.catalog),
+            consul: self.consul.then_some(state.consul),
+        }
+    }
+}
+
+/// A state as far as a [`View`] tells states apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Row {
+    /// What the instances are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instances: Option<Vec<Instance>>,
+    /// The primary's lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Lock>,
+    /// The snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
+    /// The catalog's primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<Catalog>,
+    /// Consul itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consul: Option<ConsulState>,
+}
+
+/// States by kinds of fault: in how many runs a cluster was there, and how it came back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecoveryMap {
+    view: View,
+    rows: BTreeMap<Row, Cells>,
+    runs: u64,
+    recovered: u64,
+}
+
+/// One row: what happened after each kind of fault, and after any or none.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Cells {
+    /// Whatever the faults; each run once.
+    pub all: Cell,
+    /// By kind of fault.
+    pub by_fault: BTreeMap<String, Cell>,
+}
+
+/// What happened to clusters that were in one state after one kind of fault.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Cell {
+    /// Runs that were there.
+    pub runs: u64,
+    /// How long each of those took that was whole for good at the deadline.
+    ways_back: Vec<Duration>,
+    /// The one that took longest.
+    pub slowest: Option<Example>,
+    /// The first that found no way back.
+    pub stranded: Option<Example>,
+    longest: Duration,
+}
+
+/// One run of many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// The command that runs it again.
+    pub replay: String,
+}
+
+impl RecoveryMap {
+    /// A map of no runs.
+    pub fn new(view: View) -> Self {
+        Self { view, rows: BTreeMap::new(), runs: 0, recovered: 0 }
+    }
+
+    /// Adds the journey of one run.
+    pub fn add(&mut self, example: &Example, journey: &Journey) {
+        self.runs += 1;
+        self.recovered += u64::from(journey.recovered);
+        // Once a run, however many of its states are one here: since it was last in any of them.
+        let mut last: BTreeMap<Row, BTreeMap<&str, Visit>> = BTreeMap::new();
+        for ((state, fault), visit) in &journey.visits {
+            let faults = last.entry(self.view.row(state)).or_default();
+            let known = faults.entry(fault).or_insert(*visit);
+            if visit.entered > known.entered {
+                *known = *visit;
+            }
+        }
+        for (row, faults) in last {
+            let cells = self.rows.entry(row).or_default();
+            if let Some(visit) = faults.values().max_by_key(|visit| visit.entered) {
+                cells.all.add(visit.way_back, example);
+            }
+            for (fault, visit) in faults {
+                cells.by_fault.entry(fault.to_owned()).or_default().add(visit.way_back, example);
+            }
+        }
+    }
+
+    /// How many runs were added.
+    pub fn runs(&self) -> u64 {
+        self.runs
+    }
+
+    /// How many of those were whole at the deadline.
+    pub fn recovered(&self) -> u64 {
+        self.recovered
+    }
+
+    /// The rows, sorted by what they are.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = (&Row, &Cells)> {
+        self.rows.iter()
+    }
+
+    /// Every cell of a kind of fault.
+    pub fn cells(&self) -> impl Iterator<Item = (&Row, &str, &Cell)> {
+        self.rows
+            .iter()
+            .flat_map(|(row, cells)| cells.by_fault.iter().map(move |(fault, cell)| (row, fault.as_str(), cell)))
+    }
+
+    /// The kinds of fault there are, sorted, what was before any of them first.
+    pub fn faults(&self) -> Vec<&str> {
+        let mut faults: Vec<_> = self.cells().map(|(_, fault, _)| fault).collect();
+        faults.sort_unstable_by_key(|fault| (*fault != NO_FAULT, *fault));
+        faults.dedup();
+        faults
+    }
+}
+
+impl Cell {
+    fn add(&mut self, way_back: Option<Duration>, example: &Example) {
+        self.runs += 1;
+        let Some(time) = way_back else {
+            self.stranded.get_or_insert_with(|| example.clone());
+            return;
+        };
+        if self.ways_back.is_empty() || time > self.longest {
+            self.longest = time;
+            self.slowest = Some(example.clone());
+        }
+        self.ways_back.push(time);
+    }
+
+    /// Runs that came back.
+    pub fn recovered(&self) -> u64 {
+        self.ways_back.len() as u64
+    }
+
+    /// The share of runs that came back, in percent, rounded down: a hundred means all of them.
+    pub fn percent(&self) -> u64 {
+        (self.recovered() * 100).checked_div(self.runs).unwrap_or(0)
+    }
+
+    /// The median way back, the lower of the two in the middle; `None` when no run came back.
+    pub fn median(&self) -> Option<Duration> {
+        let mut sorted = self.ways_back.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+    }
+
+    /// The longest way back; `None` when no run came back.
+    pub fn longest(&self) -> Option<Duration> {
+        (!self.ways_back.is_empty()).then_some(self.longest)
+    }
+}
