@@ -41,7 +41,7 @@ fn a_trace_leaves_no_event_out() {
     let lines: Vec<_> = told(true, false).lines().map(str::to_owned).collect();
     for event in &record.events {
         let line = line(event);
-        assert!(lines.contains(&line), "{line}");
+        assert!(lines.iter().any(|told| told.ends_with(&line)), "{line}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ironbird_sim::properties::Violation;
+use ironbird_sim::record::Record;
 
 pub use crate::bucket::{Bucket, Buckets};
 
@@ -104,6 +105,28 @@ impl VariantReport {
     /// Simulated seconds in one real second; `None` when no real time was measured.
     pub fn speed(&self) -> Option<f64> {
         (!self.elapsed.is_zero()).then(|| self.simulated.as_secs_f64() / self.elapsed.as_secs_f64())
+    }
+}
+
+impl FailureReport {
+    /// The report of a run that violated `violations`, of which `worst` explains it best.
+    pub fn of(
+        record: &Record,
+        violations: Vec<Violation>,
+        worst: Option<&Violation>,
+        replay: String,
+        reason: String,
+    ) -> Self {
+        Self {
+            seed: record.header.seed,
+            hash: record.hash().to_hex().to_string(),
+            decisive: worst.map_or_else(Vec::new, |worst| crate::story::decisive(record, worst)),
+            diagram: worst.map_or_else(String::new, |worst| crate::mermaid(record, worst)),
+            violations,
+            replay,
+            reason,
+            page: None,
+        }
     }
 }
 

@@ -103,6 +103,7 @@ pub(crate) struct Span {
 }
 
 /// Every way a span can look.
+#[cfg(test)]
 pub(crate) const TONES: [&str; 19] = [
     // Faults.
     "fault",

@@ -20,7 +20,9 @@ mod consul;
 mod list;
 mod map;
 mod progress;
+mod pages;
 mod replay;
+mod report;
 mod run;
 
 pub use args::Args;
@@ -59,6 +61,7 @@ pub fn execute(
         Command::Check(which) => check::check(which, console),
         Command::Run(args) => run::run(args, run, console),
         Command::Replay(args) => replay::replay(args, run, console),
+        Command::Report(args) => report::report(args, console),
         Command::Map(args) => map::map(args, run, console),
         Command::Consul(args) => consul::consul(args, console),
     };

@@ -29,7 +29,7 @@ mod guard;
 mod tally;
 
 pub use determinism::{Difference, first_difference};
-pub use examine::replay_command;
+pub use examine::{replay_command, report_of};
 pub use guard::capture_panics;
 use tally::Tally;
 
@@ -83,6 +83,8 @@ struct Summary {
     seed: Seed,
     /// Each once.
     violated: Vec<Property>,
+    /// How, as [`ironbird_reports::signatures`] has it.
+    signatures: Vec<(String, String, String)>,
     recovery: Option<Duration>,
     simulated: Duration,
     events: usize,
@@ -242,6 +244,7 @@ impl<'a> Runner<'a> {
                 return Summary {
                     seed,
                     violated: Vec::new(),
+                    signatures: Vec::new(),
                     recovery: None,
                     simulated: Duration::ZERO,
                     events: 0,
@@ -262,6 +265,7 @@ impl<'a> Runner<'a> {
         Summary {
             seed,
             violated,
+            signatures: ironbird_reports::signatures(&run.record, &run.violations),
             recovery: run.recovery,
             simulated: run.record.duration(),
             events: run.record.events.len(),
