@@ -117,7 +117,7 @@ pub fn share(labels: Labels<'_>, lines: &[Line]) -> String {
             .x_labels(8)
             .y_labels(6)
             .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
-            .x_label_formatter(&|x| short(*x))
+            .x_label_formatter(&|x| if width < 10.0 { format!("{x:.1}") } else { short(*x) })
             .draw()
             .map_err(|_| fmt::Error)?;
         for (line, color) in lines.iter().zip(COLORS.iter().cycle()) {

@@ -13,6 +13,7 @@
 //! goes through the page's data, whose escaping is in one place.
 
 mod compare;
+mod heat;
 mod page;
 mod run;
 mod suite;
@@ -20,5 +21,6 @@ mod suite;
 mod tests;
 
 pub use compare::compare;
+pub use heat::heat;
 pub use run::{RunPage, file_name, run};
 pub use suite::{Cell, Extras, Map, Sometimes, suite};

@@ -1,5 +1,7 @@
 //! The page of a sweep.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::page::Frame;
@@ -13,7 +15,7 @@ pub struct Extras {
     /// What had to happen at least once.
     pub sometimes: Vec<Sometimes>,
     /// Which failure was brought on in which state, and how it was recovered from.
-    pub map: Option<Map>,
+    pub maps: Vec<Map>,
     /// More plots: a heading and an SVG each, as [`crate::plot`] makes them.
     pub plots: Vec<String>,
 }
@@ -32,6 +34,8 @@ pub struct Sometimes {
 /// A table of states and failures.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Map {
+    /// What it is of: `hardened`.
+    pub title: String,
     /// What the rows are.
     pub rows: Vec<String>,
     /// What the columns are.
@@ -71,10 +75,11 @@ struct Data<'a> {
     as_expected: usize,
     runs: u64,
     simulated: String,
-    elapsed: String,
+    /// Unknown for records that are read later.
+    elapsed: Option<String>,
     variants: Vec<Variant<'a>>,
     sometimes: &'a [Sometimes],
-    map: Option<&'a Map>,
+    maps: &'a [Map],
 }
 
 #[derive(Serialize)]
@@ -113,10 +118,12 @@ impl<'a> Data<'a> {
             as_expected: suite.as_expected(),
             runs: suite.runs(),
             simulated: length(suite.variants.iter().map(|variant| variant.simulated).sum()),
-            elapsed: length(suite.variants.iter().map(|variant| variant.elapsed).sum()),
+            elapsed: Some(suite.variants.iter().map(|variant| variant.elapsed).sum::<Duration>())
+                .filter(|elapsed| !elapsed.is_zero())
+                .map(length),
             variants: suite.variants.iter().map(Variant::of).collect(),
             sometimes: &extras.sometimes,
-            map: extras.map.as_ref(),
+            maps: &extras.maps,
         }
     }
 }

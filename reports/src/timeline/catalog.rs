@@ -40,13 +40,11 @@ pub(super) fn services(record: &Record, hosts: &Hosts, lanes: &[Track]) -> Vec<T
                 rows.extend(packed(spans, "really"));
             }
             let catalog = listed.get(name).cloned().unwrap_or_default();
-            for (label, from, to, delay) in &lags {
-                let spans = catalog.iter().filter_map(|span| late(span, *from, *to, *delay));
-                rows.extend(packed(spans, label));
+            rows.extend(packed(catalog.iter().cloned(), "catalog"));
+            for lag in &lags {
+                let spans = catalog.iter().filter_map(|span| lag.late(span, record.duration()));
+                rows.extend(packed(spans, &lag.label));
             }
-            let at = rows.len() - rows.iter().rev().take_while(|row| lags.iter().any(|lag| lag.0 == row.label)).count();
-            let catalog_rows = packed(catalog, "catalog");
-            rows.splice(at..at, catalog_rows);
             for ((watched, host), spans) in &seen {
                 if *watched == name {
                     rows.push(Row { label: format!("seen by {}", plain(host)), spans: spans.clone() });
@@ -138,8 +136,13 @@ fn seen<'a>(record: &'a Record, hosts: &Hosts) -> BTreeMap<(&'a str, &'a str), V
     seen
 }
 
-/// A catalog that was shown late: a label, from when to when, and how late.
-type Lag = (String, Duration, Duration, Duration);
+/// A catalog that was shown late.
+struct Lag {
+    label: String,
+    from: Duration,
+    to: Duration,
+    delay: Duration,
+}
 
 /// Every catalog lag of the plan.
 fn lags(record: &Record) -> Vec<Lag> {
@@ -148,23 +151,24 @@ fn lags(record: &Record) -> Vec<Lag> {
         let to = match fault.lasting {
             Lasting::Moment => return None,
             Lasting::For(time) => fault.at.from.saturating_add(time),
-            Lasting::Forever => Duration::MAX,
+            Lasting::Forever => record.duration(),
         };
-        let label = format!("shown to {}, {} late", plain(&fault.target.to_string()), length(*delay));
-        Some((label, fault.at.from, to, *delay))
+        let label = format!("shown {} late", length(*delay));
+        Some(Lag { label, from: fault.at.from, to: to.min(record.duration()), delay: *delay })
     };
-    let mut lags: Vec<_> = record.header.plan.faults.iter().filter_map(lag).collect();
-    lags.dedup_by(|left, right| left.0 == right.0);
-    lags
+    record.header.plan.faults.iter().filter_map(lag).collect()
 }
 
-/// What was seen of `span` while the catalog lagged; `None` when nothing was in that time.
-///
-/// A change is seen a delay after it was made, though not after the lag is over; what was seen when the
-/// lag began stays in sight.
-fn late(span: &Span, from: Duration, to: Duration, delay: Duration) -> Option<Span> {
-    let shown = |change: Duration| if change <= from { change } else { change.saturating_add(delay).min(to) };
-    let (begin, end) = (shown(span.from).max(from), shown(span.to).min(to));
-    // What is there when the run ends has not ended: its end is no change that is shown late.
-    (begin < end).then(|| Span { from: begin, to: end, ..span.clone() })
+impl Lag {
+    /// What was seen of `span` meanwhile; `None` when nothing was.
+    ///
+    /// A change is seen a delay after it was made, though not after the lag is over; what was seen when
+    /// the lag began stays in sight. What is there when the run ends, at `end`, has not changed.
+    fn late(&self, span: &Span, end: Duration) -> Option<Span> {
+        let seen = |change: Duration| {
+            if change <= self.from || change >= end { change } else { change.saturating_add(self.delay).min(self.to) }
+        };
+        let (from, to) = (seen(span.from).max(self.from), seen(span.to).min(self.to));
+        (from < to).then(|| Span { from, to, ..span.clone() })
+    }
 }

@@ -144,9 +144,9 @@ impl Server {
     }
 }
 
-/// When `event` is of a database that reads and writes as a primary does.
+/// Whether `span` is of a database that takes writes and gets none from anybody else.
 pub(super) fn is_primary(span: &Span) -> bool {
-    span.tone == "primary"
+    matches!(span.tone, "primary" | "stuck-writable")
 }
 
 /// The first row's spans of every machine's track.

@@ -9,8 +9,11 @@ use serde_json::Value;
 use super::{Hosts, Open, Row, Sort, Span, Track, packed};
 use crate::text::plain;
 
-/// The most sessions that are shown; those that held a lock come first.
+/// The most sessions that are shown.
 const MOST_SESSIONS: usize = 24;
+
+/// The most of them that never held a lock: who tries again and again makes one each time.
+const MOST_IDLE: usize = 4;
 
 /// A track for every lock that more than one session wanted.
 pub(super) fn locks(record: &Record, hosts: &Hosts) -> Vec<Track> {
@@ -158,7 +161,8 @@ pub(super) fn sessions(record: &Record, hosts: &Hosts) -> Option<Track> {
     let owners = owners(record, hosts);
     let mut chosen: Vec<_> = lives.into_iter().collect();
     chosen.sort_by_key(|(_, life)| (!life.locked, life.created));
-    chosen.truncate(MOST_SESSIONS);
+    let held = chosen.iter().filter(|(_, life)| life.locked).count();
+    chosen.truncate(MOST_SESSIONS.min(held + MOST_IDLE));
     chosen.sort_by_key(|(_, life)| life.created);
     let lives = chosen.iter().map(|(session, life)| {
         let host = owners.get(session).copied();

@@ -141,10 +141,13 @@ impl Timeline {
         let mut tracks = Vec::new();
         tracks.extend(faults::track(record, &hosts));
         tracks.extend(locks::locks(record, &hosts));
-        tracks.extend(locks::sessions(record, &hosts));
         let lanes = lanes::lanes(record, &hosts);
-        tracks.extend(catalog::services(record, &hosts, &lanes));
+        // What a failure is about stands together: who leads, who is listed, what everybody does.
+        let mut services = catalog::services(record, &hosts, &lanes).into_iter();
+        tracks.extend(services.next());
         tracks.extend(lanes);
+        tracks.extend(services);
+        tracks.extend(locks::sessions(record, &hosts));
         Self { hosts, duration, tracks }
     }
 }

@@ -11,7 +11,9 @@ function layout() {
   for (const track of data.tracks) {
     const isHost = track.sort === 'host';
     if (isHost && filter.isHostHidden(track.host)) continue;
-    if (before !== null && (before !== track.sort || isHost)) y += before === track.sort ? 9 : 16;
+    // A service has its name above its rows.
+    if (track.sort === 'service') y += 18;
+    else if (before !== null && (before !== track.sort || isHost)) y += before === track.sort ? 9 : 16;
     before = track.sort;
     const lane = { track, y, rows: [], events: null };
     for (const [label, spans] of track.rows) {

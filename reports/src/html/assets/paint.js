@@ -265,11 +265,11 @@ const painter = (() => {
   };
 
   const drawViolations = (context) => {
-    for (const { us, index } of record.violations) {
+    for (const { us, machine } of record.violations) {
       const x = view.x(us);
       context.fillStyle = colors.bad;
       context.fillRect(x - 0.75, 0, 1.5, place.height);
-      const lane = index >= 0 && place.byHost.get(record.host[index]);
+      const lane = place.byHost.get(machine);
       context.beginPath();
       const y = lane ? middle(lane) : 8;
       context.moveTo(x, y - 8);

@@ -26,7 +26,12 @@ const record = (() => {
     link(causes, to, from);
   }
   const messages = new Map(data.messages.map((message) => [indexOf(message[0]), message]));
-  const violations = data.violations.map((violation) => ({ ...violation, index: indexOf(violation.step) }));
+  const violations = data.violations.map((violation) => {
+    const index = indexOf(violation.step);
+    // It is put down to a machine, or to the cluster and then shown where it was seen.
+    const named = hosts.findIndex(([name]) => name === violation.host);
+    return { ...violation, index, machine: named >= 0 ? named : host[index] };
+  });
   const violated = new Set(violations.map((violation) => violation.index));
   return {
     count, step, us, host, kind, text, hosts, kinds, strings, indexOf, violations, violated, messages,

@@ -84,9 +84,9 @@ function distribution(times, greatest) {
     el('span', { class: 'file' }, label));
 }
 
-function run(failure, bad) {
+function run(failure, bad, open) {
   const first = failure.violations[0];
-  return el('details', { class: bad ? 'run bad' : 'run' },
+  return el('details', { class: bad ? 'run bad' : 'run', open },
     el('summary', {}, pageLink(failure.page, {}, `seed ${failure.seed}`), ` ${failure.reason}`),
     ...failure.violations.map(([property, at, host, detail]) => el('p', {}, el('b', {}, property), ` at ${at} on ${host}: ${detail}`)),
     failure.decisive.length ? el('pre', { tabindex: '0' }, failure.decisive.join('\n')) : null,
@@ -99,7 +99,7 @@ function scenarios() {
   const rows = data.variants.flatMap((variant) => {
     const cut = variant.name.lastIndexOf('/');
     const [scenario, name] = cut < 0 ? [variant.name, ''] : [variant.name.slice(0, cut), variant.name.slice(cut)];
-    const shown = [...variant.failures.map((failure) => run(failure, true)), ...(variant.example ? [run(variant.example, false)] : [])];
+    const shown = [...variant.failures.map((failure, index) => run(failure, true, index === 0)), ...(variant.example ? [run(variant.example, false, false)] : [])];
     const row = el('tr', { class: shown.length ? 'head' : '' },
       el('td', { class: `mark ${variant.as_expected ? 'good' : 'bad'}` }, variant.as_expected ? '✓' : '✗',
         el('span', { class: 'visually-hidden' }, variant.as_expected ? 'as expected' : 'not as expected')),
@@ -139,22 +139,22 @@ function buckets() {
     })));
 }
 
-function map() {
-  const { map: table } = data;
-  byId('map-section').hidden = !table;
-  if (!table) return;
-  byId('map').append(
-    el('thead', {}, el('tr', {}, el('td', {}), ...table.columns.map((column) => el('th', { scope: 'col' }, column)))),
-    el('tbody', {}, ...table.rows.map((name, row) => el('tr', {}, el('th', { scope: 'row' }, name),
-      ...table.columns.map((_, column) => {
-        const cell = (table.cells[row] || [])[column];
-        if (!cell) return el('td', {}, el('span', { class: 'cell', 'aria-label': 'cannot meet' }, '·'));
-        const sort = cell.share >= 1 ? 'all' : cell.share > 0 ? 'some' : 'none';
-        const link = pageLink(cell.page, {}, cell.label);
-        link.className = `cell ${sort}`;
-        link.title = cell.detail;
-        return el('td', {}, link);
-      })))));
+function maps() {
+  byId('map-section').hidden = !data.maps.length;
+  byId('maps').append(...data.maps.map((map) => el('div', { class: 'panel scroll' }, el('table', { class: 'map' },
+    el('caption', {}, map.title),
+    el('thead', {}, el('tr', {}, el('td', {}), ...map.columns.map((column) => el('th', { scope: 'col' }, column)))),
+    el('tbody', {}, ...map.rows.map((name, row) => el('tr', {}, el('th', { scope: 'row' }, name),
+      ...map.columns.map((_, column) => cellOf((map.cells[row] || [])[column])))))))));
+}
+
+/** Told by colour, by hatching and by what is written. */
+function cellOf(cell) {
+  if (!cell) return el('td', {}, el('span', { class: 'cell', 'aria-label': 'no run was there' }, '·'));
+  const link = pageLink(cell.page, {}, cell.label);
+  link.className = `cell ${cell.share >= 1 ? 'all' : cell.share > 0 ? 'some' : 'none'}`;
+  link.title = cell.detail;
+  return el('td', {}, link);
 }
 
 function sometimes() {
@@ -174,10 +174,10 @@ const failed = data.variants.length - data.as_expected;
 byId('title').textContent = counted(data.variants.length, 'variant');
 byId('verdict').textContent = failed ? `✗ ${failed} not as expected` : '✓ all as expected';
 byId('verdict').classList.add(failed ? 'bad' : 'good');
-byId('totals').textContent = `${counted(data.runs, 'run')}: ${data.simulated} simulated in ${data.elapsed}`;
+byId('totals').textContent = `${counted(data.runs, 'run')}: ${data.simulated} simulated${data.elapsed ? ` in ${data.elapsed}` : ''}`;
 scenarios();
 buckets();
-map();
+maps();
 sometimes();
 plots();
 byId('brand').append(themeButton(() => repaints.forEach((paint) => paint())));
