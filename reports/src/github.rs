@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::suite::{FailureReport, SuiteReport, VariantReport};
-use crate::text::{count, grouped, length, moment, plain};
+use crate::text::{count, grouped, length, moment, plain, visible};
 
 /// The longest summary GitHub takes, in bytes, less some room.
 const LONGEST: usize = 1_000_000;
@@ -82,7 +82,7 @@ fn details(variant: &VariantReport, out: &mut String) -> std::fmt::Result {
     for bucket in &variant.buckets {
         writeln!(
             out,
-            "- **{}** on a {}, in {}: {} (seeds {})",
+            "- **{}** ({}), in {}: {} (seeds {})",
             cell(&bucket.property),
             cell(&bucket.role),
             count(bucket.runs, "run"),
@@ -158,7 +158,7 @@ pub fn annotations(suite: &SuiteReport) -> String {
     for variant in suite.variants.iter().filter(|variant| !variant.as_expected) {
         let place = format!(
             "file={},line={},title={}",
-            property(&variant.file),
+            property(&visible(&variant.file)),
             variant.line.unwrap_or(1),
             property(&plain(&variant.name)),
         );
@@ -169,7 +169,7 @@ pub fn annotations(suite: &SuiteReport) -> String {
         }
         for bucket in &variant.buckets {
             let text = format!(
-                "{} on a {}, {} of {}: {}{seed}",
+                "{} ({}), {} of {}: {}{seed}",
                 plain(&bucket.property),
                 plain(&bucket.role),
                 grouped(bucket.runs),
