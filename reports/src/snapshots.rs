@@ -140,6 +140,28 @@ fn a_chrome_trace() {
 }
 
 #[test]
+fn slices_of_a_thread_never_overlap_and_every_flow_has_two_ends() {
+    let trace: serde_json::Value =
+        serde_json::from_str(&perfetto(&leader_kill(), &leader_kill_violations())).expect("it is JSON");
+    let mut threads = std::collections::BTreeMap::<u64, Vec<(u64, u64)>>::new();
+    let mut flows = std::collections::BTreeMap::<u64, (u32, u32)>::new();
+    for event in trace["traceEvents"].as_array().expect("a list") {
+        let number = |name: &str| event[name].as_u64().unwrap_or_else(|| panic!("{name} of {event}"));
+        match event["ph"].as_str() {
+            Some("X") => threads.entry(number("tid")).or_default().push((number("ts"), number("dur"))),
+            Some("s") => flows.entry(number("id")).or_default().0 += 1,
+            Some("f") => flows.entry(number("id")).or_default().1 += 1,
+            _ => {}
+        }
+    }
+    for slices in threads.values_mut() {
+        slices.sort_unstable();
+        assert!(slices.windows(2).all(|two| two[0].0 + two[0].1 <= two[1].0), "{slices:?}");
+    }
+    assert!(!flows.is_empty() && flows.values().all(|ends| *ends == (1, 1)));
+}
+
+#[test]
 fn a_diagram() {
     assert_snapshot!(mermaid(&leader_kill(), &leader_kill_violations()[0]));
 }

@@ -144,9 +144,16 @@ impl Server {
     }
 }
 
+/// A replica whose replication is set up anew stands still for a few milliseconds.
+const SETTING_UP: Duration = Duration::from_secs(1);
+
 /// Whether `span` is of a database that takes writes and gets none from anybody else.
 pub(super) fn is_primary(span: &Span) -> bool {
-    matches!(span.tone, "primary" | "stuck-writable")
+    match span.tone {
+        "primary" => true,
+        "stuck-writable" => span.to - span.from >= SETTING_UP,
+        _ => false,
+    }
 }
 
 /// The first row's spans of every machine's track.
