@@ -49,11 +49,7 @@ impl Buckets {
     pub fn count(&mut self, seed: u64, signatures: Vec<(String, String, String)>) {
         for signature in signatures {
             let known = self.by_signature.contains_key(&signature) || self.by_signature.len() < MOST;
-            let key = if known {
-                signature
-            } else {
-                (signature.0, String::new(), "other ways".to_owned())
-            };
+            let key = if known { signature } else { (signature.0, String::new(), "other ways".to_owned()) };
             let bucket = self.by_signature.entry(key.clone()).or_insert_with(|| Bucket {
                 property: key.0,
                 role: key.1,
@@ -95,12 +91,16 @@ pub fn signatures(record: &Record, violations: &[Violation]) -> Vec<(String, Str
 /// What `host`'s database was when `step` happened.
 fn role_at(record: &Record, host: &str, step: u64) -> &'static str {
     let mut role = None;
-    for event in record.events.iter().take_while(|event| event.step <= step).filter(|event| event.host == host) {
+    for event in
+        record.events.iter().take_while(|event| event.step <= step).filter(|event| event.host == host)
+    {
         match &event.what {
             What::Launched { .. } | What::Mysql(MysqlEvent::Up { .. }) => role = Some("starting"),
             What::Ended { .. } | What::Mysql(MysqlEvent::Down) => role = Some("down"),
             What::Mysql(MysqlEvent::Writable { writable: true }) => role = Some("primary"),
-            What::Mysql(MysqlEvent::Replication { source, .. }) if !source.is_empty() => role = Some("replica"),
+            What::Mysql(MysqlEvent::Replication { source, .. }) if !source.is_empty() => {
+                role = Some("replica")
+            }
             _ => {}
         }
     }
@@ -169,7 +169,10 @@ mod tests {
     fn however_many_ways_there_are_only_so_many_are_kept_apart() {
         let mut buckets = Buckets::default();
         for way in 0..1_000_u64 {
-            buckets.count(way, vec![("p".to_owned(), "r".to_owned(), format!("way {}", "x".repeat(way as usize)))]);
+            buckets.count(
+                way,
+                vec![("p".to_owned(), "r".to_owned(), format!("way {}", "x".repeat(way as usize)))],
+            );
         }
         let buckets = buckets.finish();
         assert_eq!(buckets.len(), 65);

@@ -32,8 +32,12 @@ pub fn summary(suite: &SuiteReport) -> String {
         }
     }
     if left_out > 0 {
-        writeln!(out, "\nThe details of {} are left out: a summary has a greatest length.", count(left_out, "variant"))
-            .ok();
+        writeln!(
+            out,
+            "\nThe details of {} are left out: a summary has a greatest length.",
+            count(left_out, "variant")
+        )
+        .ok();
     }
     if out.len() > LONGEST {
         out.truncate(out.floor_char_boundary(LONGEST));
@@ -47,11 +51,21 @@ fn table(suite: &SuiteReport, out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
         "## Ironbird: {}\n",
-        if failed == 0 { "as expected".to_owned() } else { format!("{} not as expected", count(failed as u64, "variant")) }
+        if failed == 0 {
+            "as expected".to_owned()
+        } else {
+            format!("{} not as expected", count(failed as u64, "variant"))
+        }
     )?;
     let simulated: Duration = suite.variants.iter().map(|variant| variant.simulated).sum();
     let elapsed: Duration = suite.variants.iter().map(|variant| variant.elapsed).sum();
-    writeln!(out, "{}: {} simulated in {}.\n", count(suite.runs(), "run"), length(simulated), length(elapsed))?;
+    writeln!(
+        out,
+        "{}: {} simulated in {}.\n",
+        count(suite.runs(), "run"),
+        length(simulated),
+        length(elapsed)
+    )?;
     writeln!(out, "| | scenario | runs | expected | violated | recovery, median | max |")?;
     writeln!(out, "|---|---|--:|---|---|--:|--:|")?;
     for variant in &suite.variants {
@@ -98,12 +112,7 @@ fn details(variant: &VariantReport, out: &mut String) -> std::fmt::Result {
 
 fn one(failure: &FailureReport, open: bool, out: &mut String) -> std::fmt::Result {
     let open = if open { " open" } else { "" };
-    writeln!(
-        out,
-        "\n<details{open}><summary>seed {}: {}</summary>\n",
-        failure.seed,
-        cell(&failure.reason)
-    )?;
+    writeln!(out, "\n<details{open}><summary>seed {}: {}</summary>\n", failure.seed, cell(&failure.reason))?;
     for violation in &failure.violations {
         writeln!(
             out,
@@ -162,10 +171,17 @@ pub fn annotations(suite: &SuiteReport) -> String {
             variant.line.unwrap_or(1),
             property(&plain(&variant.name)),
         );
-        let seed = variant.failures.first().map(|failure| format!(" ({})", plain(&failure.replay))).unwrap_or_default();
+        let seed = variant
+            .failures
+            .first()
+            .map(|failure| format!(" ({})", plain(&failure.replay)))
+            .unwrap_or_default();
         if variant.buckets.is_empty() {
             let reason = variant.failures.first().map_or(&variant.expectation, |failure| &failure.reason);
-            lines.push((variant.violated, format!("::error {place}::{}", message(&format!("{}{seed}", plain(reason))))));
+            lines.push((
+                variant.violated,
+                format!("::error {place}::{}", message(&format!("{}{seed}", plain(reason)))),
+            ));
         }
         for bucket in &variant.buckets {
             let text = format!(

@@ -16,8 +16,8 @@
 
 pub mod github;
 pub mod html;
-pub mod plot;
 pub mod map;
+pub mod plot;
 pub mod story;
 pub mod suite;
 
@@ -34,12 +34,12 @@ mod text;
 mod timeline;
 
 pub use bucket::signatures;
-pub use recovery::recovery_csv;
 pub use failure::failure;
 pub use json::json;
 pub use junit::junit;
 pub use mermaid::mermaid;
 pub use perfetto::perfetto;
+pub use recovery::recovery_csv;
 pub use shiviz::shiviz;
 pub use table::table;
 

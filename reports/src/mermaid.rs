@@ -43,7 +43,12 @@ pub fn mermaid(record: &Record, violation: &Violation) -> String {
         }
         if event.step == violation.step {
             let text = format!("!!! {}: {}", violation.property, violation.detail);
-            writeln!(lines, "    rect rgba(213, 94, 0, 0.2)\n    Note over h{host}: {}\n    end", label(&text)).ok();
+            writeln!(
+                lines,
+                "    rect rgba(213, 94, 0, 0.2)\n    Note over h{host}: {}\n    end",
+                label(&text)
+            )
+            .ok();
         }
     }
     let mut out = "sequenceDiagram\n".to_owned();
@@ -73,14 +78,16 @@ fn label(text: &str) -> String {
     for character in short.chars() {
         match character {
             // Statements, comments, entities, markup, quotes, links.
-            '#' | ';' | '<' | '>' | '"' | '%' | '&' | '{' | '}' | '\\' | '`' | '*' | '_' | '[' | ']' | ':' | '$' => {
+            '#' | ';' | '<' | '>' | '"' | '%' | '&' | '{' | '}' | '\\' | '`' | '*' | '_' | '[' | ']'
+            | ':' | '$' => {
                 out += &format!("#{};", u32::from(character));
             }
             _ => out.push(character),
         }
     }
     // A word that ends a block, wherever it stands.
-    let words: Vec<_> = out.split(' ').map(|word| if word.eq_ignore_ascii_case("end") { "e#110;d" } else { word }).collect();
+    let words: Vec<_> =
+        out.split(' ').map(|word| if word.eq_ignore_ascii_case("end") { "e#110;d" } else { word }).collect();
     words.join(" ")
 }
 

@@ -55,7 +55,15 @@ pub fn perfetto(record: &Record, violations: &[Violation]) -> String {
             trace.thread(pid, *tid, name.trim());
             for span in &row.spans {
                 let length = micros(span.to - span.from);
-                trace.slice(pid, *tid, micros(span.from), length, &span.label, span.tone, &json!({ "step": span.step }));
+                trace.slice(
+                    pid,
+                    *tid,
+                    micros(span.from),
+                    length,
+                    &span.label,
+                    span.tone,
+                    &json!({ "step": span.step }),
+                );
             }
             *tid += 1;
         }
@@ -122,14 +130,18 @@ impl Trace {
 
     fn process(&mut self, pid: u64, name: &str) {
         self.push(&json!({ "ph": "M", "name": "process_name", "pid": pid, "args": { "name": name } }));
-        self.push(&json!({ "ph": "M", "name": "process_sort_index", "pid": pid, "args": { "sort_index": pid } }));
+        self.push(
+            &json!({ "ph": "M", "name": "process_sort_index", "pid": pid, "args": { "sort_index": pid } }),
+        );
         self.thread(pid, EVENTS, "events");
     }
 
     fn thread(&mut self, pid: u64, tid: u64, name: &str) {
         // A trace processor takes thread ids for unique in the whole trace.
         let tid = global(pid, tid);
-        self.push(&json!({ "ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": { "name": name } }));
+        self.push(
+            &json!({ "ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": { "name": name } }),
+        );
         self.push(
             &json!({ "ph": "M", "name": "thread_sort_index", "pid": pid, "tid": tid, "args": { "sort_index": tid } }),
         );

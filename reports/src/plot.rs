@@ -90,7 +90,8 @@ fn steps(times: &[f64], runs: f64) -> Vec<(f64, f64)> {
 /// Lines between nothing and all, such as how likely a failure is when the fault comes at a certain time.
 pub fn share(labels: Labels<'_>, lines: &[Line]) -> String {
     let xs = lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x).filter(|x| x.is_finite());
-    let (least, greatest) = xs.fold((f64::MAX, f64::MIN), |(least, greatest), x| (least.min(x), greatest.max(x)));
+    let (least, greatest) =
+        xs.fold((f64::MAX, f64::MIN), |(least, greatest), x| (least.min(x), greatest.max(x)));
     if least > greatest {
         return empty(labels);
     }
@@ -149,7 +150,8 @@ pub fn bars(title: &str, unit: &str, bars: &[(String, f64)]) -> String {
     }
     drawn(|root| {
         let text = ("sans-serif", 12).into_font().color(&INK);
-        root.draw_text(&plain(title), &("sans-serif", 15).into_font().color(&INK), (12, 10)).map_err(|_| fmt::Error)?;
+        root.draw_text(&plain(title), &("sans-serif", 15).into_font().color(&INK), (12, 10))
+            .map_err(|_| fmt::Error)?;
         let (left, right, top) = (190, SIZE.0 as i32 - 90, 44);
         let step = ((SIZE.1 as i32 - top - 12) / bars.len().max(1) as i32).clamp(4, 40);
         for ((index, (name, value)), color) in (0..).zip(bars).zip(COLORS.iter().cycle().take(1).cycle()) {
@@ -157,8 +159,11 @@ pub fn bars(title: &str, unit: &str, bars: &[(String, f64)]) -> String {
             let y = top + index * step;
             // Both are far below the greatest integer.
             let end = left + (f64::from(right - left) * value / greatest).round() as i32;
-            root.draw(&Rectangle::new([(left, y), (end.max(left + 1), y + (step * 2 / 3).max(2))], color.filled()))
-                .map_err(|_| fmt::Error)?;
+            root.draw(&Rectangle::new(
+                [(left, y), (end.max(left + 1), y + (step * 2 / 3).max(2))],
+                color.filled(),
+            ))
+            .map_err(|_| fmt::Error)?;
             let middle = y + step / 3;
             let at = |h| text.clone().pos(Pos::new(h, VPos::Center));
             root.draw_text(&plain(name), &at(HPos::Right), (left - 8, middle)).map_err(|_| fmt::Error)?;
@@ -176,7 +181,8 @@ fn short(value: f64) -> String {
 fn empty(labels: Labels<'_>) -> String {
     drawn(|root| {
         let style = ("sans-serif", 15).into_font().color(&INK);
-        root.draw_text(&format!("{}: nothing to show", plain(labels.title)), &style, (12, 10)).map_err(|_| fmt::Error)
+        root.draw_text(&format!("{}: nothing to show", plain(labels.title)), &style, (12, 10))
+            .map_err(|_| fmt::Error)
     })
 }
 

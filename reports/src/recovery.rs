@@ -18,8 +18,7 @@ pub fn recovery_csv(suite: &SuiteReport) -> Result<String, csv::Error> {
                 Outcome::Violated => "violated",
                 Outcome::Unexpected => "unexpected",
             };
-            let recovery =
-                run.recovery.map_or_else(String::new, |time| format!("{:.6}", time.as_secs_f64()));
+            let recovery = run.recovery.map_or_else(String::new, |time| format!("{:.6}", time.as_secs_f64()));
             writer.write_record([name.as_str(), &run.seed.to_string(), outcome, &recovery])?;
         }
     }

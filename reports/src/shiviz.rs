@@ -32,7 +32,9 @@ pub fn shiviz(record: &Record) -> String {
     for event in &record.events {
         let Some(host) = hosts.index(&event.host) else { continue };
         let told = match &event.what {
-            What::Consul(_) => asked.get(&event.step).and_then(|asker| hosts.index(asker)).map(|asker| clocks[asker].clone()),
+            What::Consul(_) => {
+                asked.get(&event.step).and_then(|asker| hosts.index(asker)).map(|asker| clocks[asker].clone())
+            }
             What::Http { .. } => hosts.consul().map(|consul| clocks[consul].clone()),
             What::Mysql(MysqlEvent::Received { gtid, .. }) => commits.get(gtid.as_str()).cloned(),
             What::Write { outcome: WriteOutcome::Acknowledged { by }, .. } => {
@@ -49,7 +51,8 @@ pub fn shiviz(record: &Record) -> String {
         if let What::Mysql(MysqlEvent::Committed { gtid, .. }) = &event.what {
             commits.entry(gtid).or_insert_with(|| clock.clone());
         }
-        let clock: BTreeMap<_, _> = clock.iter().map(|(host, ticks)| (names[*host].as_str(), ticks)).collect();
+        let clock: BTreeMap<_, _> =
+            clock.iter().map(|(host, ticks)| (names[*host].as_str(), ticks)).collect();
         let clock = serde_json::to_string(&clock).expect("names and numbers serialise");
         // Writing to a string cannot fail.
         writeln!(out, "{} {}\n{} {clock}", moment(event.at), words(&event.what), names[host]).ok();
@@ -65,10 +68,7 @@ fn asked(record: &Record) -> BTreeMap<u64, &str> {
         .filter(|event| matches!(event.what, What::Http { .. }))
         .map(|event| (event.step, event.host.as_str()))
         .collect();
-    causes(record)
-        .into_iter()
-        .filter_map(|(cause, effect)| Some((effect, *requests.get(&cause)?)))
-        .collect()
+    causes(record).into_iter().filter_map(|(cause, effect)| Some((effect, *requests.get(&cause)?))).collect()
 }
 
 /// A machine's name without blanks, which would end it.

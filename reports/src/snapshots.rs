@@ -212,10 +212,15 @@ fn plots() {
     assert_eq!(recovery.len(), 2);
     assert_snapshot!(recovery[0]);
     let labels = plot::Labels { title: "P(failure)", x: "kill at", y: "share" };
-    let line = plot::Line { name: "published".to_owned(), points: vec![(0.0, 0.1), (60.0, 0.8), (f64::NAN, 1.0)] };
+    let line =
+        plot::Line { name: "published".to_owned(), points: vec![(0.0, 0.1), (60.0, 0.8), (f64::NAN, 1.0)] };
     let curve = plot::share(labels, &[line]);
     assert!(curve.contains("published") && !curve.contains("NaN"));
-    let bars = plot::bars("runs to find", "runs", &[("<b>lost write</b>".to_owned(), 12.0), ("none".to_owned(), 400.0)]);
+    let bars = plot::bars(
+        "runs to find",
+        "runs",
+        &[("<b>lost write</b>".to_owned(), 12.0), ("none".to_owned(), 400.0)],
+    );
     assert!(bars.contains("400 runs") && !bars.contains("<b>"));
     assert!(plot::bars("nothing", "runs", &[]).contains("nothing to show"));
 }

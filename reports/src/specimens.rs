@@ -234,7 +234,10 @@ pub(crate) fn suite() -> SuiteReport {
         diagram: crate::mermaid(&record, &leader_kill_violations()[0]),
     };
     let rows = |outcome, recovery: &[Option<u64>]| {
-        (4..).zip(recovery).map(|(seed, time)| RunRow { seed, outcome, recovery: time.map(Duration::from_secs) }).collect()
+        (4..)
+            .zip(recovery)
+            .map(|(seed, time)| RunRow { seed, outcome, recovery: time.map(Duration::from_secs) })
+            .collect()
     };
     let seconds = |seconds: &[u64]| seconds.iter().copied().map(Duration::from_secs).collect();
     SuiteReport {

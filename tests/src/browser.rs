@@ -36,7 +36,8 @@ impl Browser {
     /// # Panics
     /// When there is one and it does not start, or when there must be one.
     pub fn start() -> Option<Self> {
-        let command = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let command =
+            Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(mut driver) = command else {
             assert!(std::env::var_os("IRONBIRD_REQUIRE_BROWSER").is_none(), "no chromedriver on PATH");
             eprintln!("skipped: no chromedriver on PATH");
@@ -82,9 +83,14 @@ impl Browser {
     pub fn press(&self, keys: &str) {
         let actions: Vec<_> = keys
             .chars()
-            .flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() })))
+            .flat_map(|key| {
+                ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() }))
+            })
             .collect();
-        self.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] }));
+        self.post(
+            "/actions",
+            &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] }),
+        );
     }
 
     /// What the page complained about since it was asked last.
@@ -133,7 +139,10 @@ impl Drop for Browser {
         if !self.session.is_empty() {
             let path = format!("/session/{}", self.session);
             // A browser that is left behind is worse than a panic on top of a panic.
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.ask("DELETE", &path, &Value::Null))).ok();
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                self.ask("DELETE", &path, &Value::Null)
+            }))
+            .ok();
         }
         self.driver.kill().ok();
         self.driver.wait().ok();

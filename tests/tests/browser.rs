@@ -190,7 +190,9 @@ fn a_hundred_thousand_events_open_and_are_stepped_through() {
     );
     assert_eq!(browser.run("return location.hash"), "#e50050");
     assert_calm(&browser);
-    eprintln!("100,000 events, {bytes} bytes: opened in {opened} ms, the slowest of 50 steps took {stepped} ms");
+    eprintln!(
+        "100,000 events, {bytes} bytes: opened in {opened} ms, the slowest of 50 steps took {stepped} ms"
+    );
 }
 
 #[test]

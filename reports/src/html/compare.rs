@@ -68,7 +68,9 @@ impl Data {
             .events
             .iter()
             .zip(&right.events)
-            .take_while(|(left, right)| left.at == right.at && left.host == right.host && left.what == right.what)
+            .take_while(|(left, right)| {
+                left.at == right.at && left.host == right.host && left.what == right.what
+            })
             .count();
         let from = common.saturating_sub(BEFORE);
         let mut rows = aligned(&left.events[from..], &right.events[from..]);

@@ -31,7 +31,8 @@ impl Frame {
             digest(&style),
             digest(&script),
         );
-        let plots: String = plots.iter().map(|plot| format!("<template class=\"plot\">{plot}</template>\n")).collect();
+        let plots: String =
+            plots.iter().map(|plot| format!("<template class=\"plot\">{plot}</template>\n")).collect();
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\

@@ -157,7 +157,13 @@ impl Data {
             messages: messages(record, &timeline.hosts)
                 .into_iter()
                 .map(|message| {
-                    [message.step, message.from as u64, message.to as u64, micros(message.sent), micros(message.done)]
+                    [
+                        message.step,
+                        message.from as u64,
+                        message.to as u64,
+                        micros(message.sent),
+                        micros(message.done),
+                    ]
                 })
                 .collect(),
             causes: causes(record),
@@ -174,7 +180,14 @@ impl Data {
                         .into_iter()
                         .map(|row| {
                             let spans = row.spans.into_iter().map(|span| {
-                                (micros(span.from), micros(span.to), span.tone, span.label, span.host, span.step)
+                                (
+                                    micros(span.from),
+                                    micros(span.to),
+                                    span.tone,
+                                    span.label,
+                                    span.host,
+                                    span.step,
+                                )
                             });
                             (row.label, spans.collect())
                         })

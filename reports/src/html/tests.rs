@@ -16,7 +16,8 @@ fn page_of(record: &Record) -> String {
 
 /// The data in a page, as a browser finds it: from its tag to the first end tag.
 fn data(page: &str) -> Value {
-    let (_, rest) = page.split_once("<script type=\"application/json\" id=\"data\">").expect("a block of data");
+    let (_, rest) =
+        page.split_once("<script type=\"application/json\" id=\"data\">").expect("a block of data");
     let (json, _) = rest.split_once("</script>").expect("its end");
     serde_json::from_str(json).expect("it is JSON")
 }
@@ -65,7 +66,13 @@ fn what_the_page_of_a_sweep_reads() {
 fn hostile_text_stays_text_in_every_page() {
     let (record, violations) = hostile();
     let pages = [
-        run(&RunPage { record: &record, violations: &violations, replay: HOSTILE, home: Some(HOSTILE), skipped: 1 }),
+        run(&RunPage {
+            record: &record,
+            violations: &violations,
+            replay: HOSTILE,
+            home: Some(HOSTILE),
+            skipped: 1,
+        }),
         compare(&record, &leader_kill()),
         suite(&hostile_suite(), &Extras::default()),
     ];
@@ -76,8 +83,7 @@ fn hostile_text_stays_text_in_every_page() {
         assert_eq!(page.matches("<script").count(), own_scripts);
         assert_eq!(page.matches("</script").count(), own_scripts);
         assert!(!page.contains("alert(\"1\")</"));
-        let treacherous =
-            |character: char| character != '\n' && crate::text::is_treacherous(character);
+        let treacherous = |character: char| character != '\n' && crate::text::is_treacherous(character);
         assert!(!page.contains(treacherous));
         // And it reads back as it was.
         assert!(data(&page).to_string().contains("forged"));
@@ -89,7 +95,8 @@ fn a_page_allows_its_own_two_blocks_and_nothing_else() {
     let page = page_of(&leader_kill());
     assert!(page.contains("default-src 'none'"));
     assert!(page.contains("style-src 'sha256-") && page.contains("script-src 'sha256-"));
-    for outside in ["http://", "https://", "src=\"", "@import", "url(", "style=\"", "onclick=\"", "innerHTML"] {
+    for outside in ["http://", "https://", "src=\"", "@import", "url(", "style=\"", "onclick=\"", "innerHTML"]
+    {
         // Namespaces are names; only in plots do they look like addresses.
         assert!(!page.contains(outside), "{outside}");
     }

@@ -16,8 +16,19 @@ use crate::text::{grouped, plain};
 pub fn csv(sections: &[Section]) -> Result<String, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record([
-        "handlers", "instances", "lock", "backup", "catalog", "consul", "fault", "runs", "recovered",
-        "median_s", "longest_s", "slowest", "stranded",
+        "handlers",
+        "instances",
+        "lock",
+        "backup",
+        "catalog",
+        "consul",
+        "fault",
+        "runs",
+        "recovered",
+        "median_s",
+        "longest_s",
+        "slowest",
+        "stranded",
     ])?;
     for section in sections {
         for (row, fault, cell) in section.map.cells() {
@@ -150,15 +161,19 @@ fn table(section: &Section, most: usize, out: &mut String) -> std::fmt::Result {
     if !out.is_empty() {
         writeln!(out)?;
     }
-    writeln!(out, "**{}**: {} runs, {} whole at the end\n", plain(&section.title), grouped(map.runs()), grouped(map.recovered()))?;
+    writeln!(
+        out,
+        "**{}**: {} runs, {} whole at the end\n",
+        plain(&section.title),
+        grouped(map.runs()),
+        grouped(map.recovered())
+    )?;
     let titles: Vec<_> = parts(first).into_iter().map(|[title, _]| title).collect();
     let columns = || titles.iter().map(String::as_str);
     let rest = ["runs", "median", "longest"];
-    let line: Vec<String> =
-        columns().chain(rest).chain(faults.iter().copied()).map(escaped).collect();
+    let line: Vec<String> = columns().chain(rest).chain(faults.iter().copied()).map(escaped).collect();
     writeln!(out, "| {} |", line.join(" | "))?;
-    let marks: Vec<_> =
-        columns().map(|_| "---").chain(rest.iter().chain(&faults).map(|_| "--:")).collect();
+    let marks: Vec<_> = columns().map(|_| "---").chain(rest.iter().chain(&faults).map(|_| "--:")).collect();
     writeln!(out, "|{}|", marks.join("|"))?;
     let shown = if most == 0 { rows.len() } else { most.min(rows.len()) };
     for (row, cells) in &rows[..shown] {

@@ -6,7 +6,8 @@ use ironbird_sim::recovery::{Cells, Instance, RecoveryMap, Row};
 
 /// The parts of a state in columns: `[title, text]`, only those the map tells apart.
 pub(super) fn parts(row: &Row) -> Vec<[String; 2]> {
-    let named = |title: &str, name: Option<&'static str>| name.map(|name| [title.to_owned(), name.to_owned()]);
+    let named =
+        |title: &str, name: Option<&'static str>| name.map(|name| [title.to_owned(), name.to_owned()]);
     [
         row.instances.as_deref().map(|instances| ["instances".to_owned(), counted(instances)]),
         named("lock", row.lock.map(|lock| lock.name())),
@@ -21,7 +22,8 @@ pub(super) fn parts(row: &Row) -> Vec<[String; 2]> {
 
 /// A row in one line: `primary, 2 replica; lock held`.
 pub(crate) fn named(row: &Row) -> String {
-    let named = |[title, text]: [String; 2]| if title == "instances" { text } else { format!("{title} {text}") };
+    let named =
+        |[title, text]: [String; 2]| if title == "instances" { text } else { format!("{title} {text}") };
     parts(row).into_iter().map(named).collect::<Vec<_>>().join("; ")
 }
 

@@ -79,13 +79,7 @@ fn grid(section: &Section, options: &MapOptions, out: &mut String) -> std::fmt::
             write!(out, "  {text:<width$}")?;
         }
         let all = &cells.all;
-        write!(
-            out,
-            "  {:>7}  {:>8}  {:>8} ",
-            grouped(all.runs),
-            time(all.median()),
-            time(all.longest())
-        )?;
+        write!(out, "  {:>7}  {:>8}  {:>8} ", grouped(all.runs), time(all.median()), time(all.longest()))?;
         for fault in &faults {
             write!(out, " {}", cell(cells.by_fault.get(*fault), options.color))?;
         }
@@ -101,12 +95,7 @@ fn grid(section: &Section, options: &MapOptions, out: &mut String) -> std::fmt::
 }
 
 /// The names of the columns, those of faults upright.
-fn headings(
-    label: &[[String; 2]],
-    widths: &[usize],
-    faults: &[&str],
-    out: &mut String,
-) -> std::fmt::Result {
+fn headings(label: &[[String; 2]], widths: &[usize], faults: &[&str], out: &mut String) -> std::fmt::Result {
     let faults: Vec<Vec<char>> = faults.iter().map(|fault| plain(fault).chars().collect()).collect();
     let height = faults.iter().map(Vec::len).max().unwrap_or_default();
     for line in (0..height).rev() {

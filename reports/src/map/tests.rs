@@ -90,10 +90,7 @@ fn only_those_that_should_come_back_fail() {
 fn hostile_names_do_nothing() {
     let hostile = [("\u{1b}[2Jkill|\n", None)];
     let sections = [section("x", View::WHOLE, &hostile, true)];
-    for text in [
-        terminal(&sections, &MapOptions::default()),
-        markdown(&sections, 0),
-    ] {
+    for text in [terminal(&sections, &MapOptions::default()), markdown(&sections, 0)] {
         assert!(!text.contains('\u{1b}'), "{text}");
     }
     assert!(markdown(&sections, 0).contains("kill\\|"));

@@ -21,8 +21,8 @@ use std::time::Duration;
 use ironbird_sim::properties::Violation;
 use ironbird_sim::record::{Event, Header, Record};
 
-pub use decisive::decisive;
 pub(crate) use decisive::deciding;
+pub use decisive::decisive;
 pub use lens::{KINDS, Lens};
 use rows::{Tone, rows};
 pub(crate) use words::{planned, words};

@@ -121,7 +121,8 @@ fn seen<'a>(record: &'a Record, hosts: &Hosts) -> BTreeMap<(&'a str, &'a str), V
                 open.begin((name.as_str(), event.host.as_str()), span);
             }
             What::Ended { .. } => {
-                let watches: Vec<_> = open.open.keys().filter(|(_, host)| *host == event.host).copied().collect();
+                let watches: Vec<_> =
+                    open.open.keys().filter(|(_, host)| *host == event.host).copied().collect();
                 for watch in watches {
                     open.end(&watch, event.at);
                 }
@@ -166,7 +167,11 @@ impl Lag {
     /// the lag began stays in sight. What is there when the run ends, at `end`, has not changed.
     fn late(&self, span: &Span, end: Duration) -> Option<Span> {
         let seen = |change: Duration| {
-            if change <= self.from || change >= end { change } else { change.saturating_add(self.delay).min(self.to) }
+            if change <= self.from || change >= end {
+                change
+            } else {
+                change.saturating_add(self.delay).min(self.to)
+            }
         };
         let (from, to) = (seen(span.from).max(self.from), seen(span.to).min(self.to));
         (from < to).then(|| Span { from, to, ..span.clone() })

@@ -84,7 +84,9 @@ impl<'a> Last<'a> {
         let host = event.host.as_str();
         let found: [Option<u64>; 3] = match &event.what {
             What::FaultEnded { fault } => [self.get(Topic::Fault, host, fault), None, None],
-            What::Ended { .. } => [self.get(Topic::Fatal, host, ""), self.get(Topic::Container, host, ""), None],
+            What::Ended { .. } => {
+                [self.get(Topic::Fatal, host, ""), self.get(Topic::Container, host, ""), None]
+            }
             What::Launched { why } => {
                 let before = why.strip_prefix("replacement of ").unwrap_or(host);
                 [self.get(Topic::Container, before, ""), None, None]
@@ -120,7 +122,9 @@ impl<'a> Last<'a> {
     fn of_consul(&self, change: &'a ConsulEvent) -> [Option<u64>; 3] {
         match change {
             ConsulEvent::SessionRenewed { session } => [self.get(Topic::Alive, session, ""), None, None],
-            ConsulEvent::SessionInvalidated { session, .. } => [self.get(Topic::Alive, session, ""), None, None],
+            ConsulEvent::SessionInvalidated { session, .. } => {
+                [self.get(Topic::Alive, session, ""), None, None]
+            }
             ConsulEvent::LockAcquired { key, session, .. } => {
                 [self.get(Topic::Alive, session, ""), self.get(Topic::Free, key, ""), None]
             }
@@ -169,7 +173,9 @@ impl<'a> Last<'a> {
                     ConsulEvent::SessionCreated { session, .. } | ConsulEvent::SessionRenewed { session } => {
                         self.set(Topic::Alive, session, "", event);
                     }
-                    ConsulEvent::SessionInvalidated { session, .. } => self.set(Topic::Gone, session, "", event),
+                    ConsulEvent::SessionInvalidated { session, .. } => {
+                        self.set(Topic::Gone, session, "", event)
+                    }
                     ConsulEvent::LockAcquired { key, value, .. } => {
                         self.set(Topic::Taken, key, "", event);
                         self.holders.insert(lock_holder(value).unwrap_or_default(), event.step);
@@ -180,7 +186,8 @@ impl<'a> Last<'a> {
                         self.set(Topic::Service, id, "", event);
                         self.set(Topic::Service, "", name, event);
                     }
-                    ConsulEvent::ServiceDeregistered { id } | ConsulEvent::CheckStatus { service: id, .. } => {
+                    ConsulEvent::ServiceDeregistered { id }
+                    | ConsulEvent::CheckStatus { service: id, .. } => {
                         self.set(Topic::Service, id, "", event);
                         if let Some(name) = self.names.get(id.as_str()).copied() {
                             self.set(Topic::Service, "", name, event);

@@ -23,7 +23,11 @@ pub(super) fn track(record: &Record, hosts: &Hosts) -> Option<Track> {
         match &event.what {
             What::FaultBegan { fault } => {
                 let to = if is_momentary(fault) { event.at } else { record.duration() };
-                let band = bands.entry((event.at, fault)).or_insert(Band { hosts: Vec::new(), step: event.step, to });
+                let band = bands.entry((event.at, fault)).or_insert(Band {
+                    hosts: Vec::new(),
+                    step: event.step,
+                    to,
+                });
                 band.hosts.push(&event.host);
                 open.insert((&event.host, fault), event.at);
             }

@@ -67,14 +67,19 @@ impl Hosts {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &str, HostKind)> {
-        self.names.iter().zip(&self.kinds).enumerate().map(|(index, (name, kind))| (index, name.as_str(), *kind))
+        self.names
+            .iter()
+            .zip(&self.kinds)
+            .enumerate()
+            .map(|(index, (name, kind))| (index, name.as_str(), *kind))
     }
 
     /// The machine that `id` ends with as a word of its own: services are named `mysql-primary-mysql-1`.
     pub(crate) fn ending(&self, id: &str) -> Option<usize> {
         self.iter()
             .filter(|(_, name, _)| {
-                id.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with(['-', ':', ' ']))
+                id.strip_suffix(name)
+                    .is_some_and(|before| before.is_empty() || before.ends_with(['-', ':', ' ']))
             })
             .max_by_key(|(_, name, _)| name.len())
             .map(|(index, _, _)| index)

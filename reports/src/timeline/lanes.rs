@@ -52,7 +52,8 @@ pub(super) fn lanes(record: &Record, hosts: &Hosts) -> Vec<Track> {
                 open.begin((host, 1), span("role", label));
             }
             What::Agent(Entry::Health { name, passing }) => {
-                let (tone, word) = if *passing { ("passing", "healthy") } else { ("critical", "not healthy") };
+                let (tone, word) =
+                    if *passing { ("passing", "healthy") } else { ("critical", "not healthy") };
                 open.begin((host, 2), span(tone, format!("{} is {word}", plain(name))));
             }
             _ => {}

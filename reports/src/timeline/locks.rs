@@ -63,7 +63,14 @@ fn lock(record: &Record, key: &str, owners: &BTreeMap<&str, usize>, hosts: &Host
                     let label = "lock-delay".to_owned();
                     open.begin(
                         (),
-                        Span { from: event.at, to: until, tone: "lock-delay", label, host: None, step: event.step },
+                        Span {
+                            from: event.at,
+                            to: until,
+                            tone: "lock-delay",
+                            label,
+                            host: None,
+                            step: event.step,
+                        },
                     );
                     // Its end is known already.
                     open.end(&(), until);

@@ -25,7 +25,8 @@ pub(crate) struct Message {
 pub(crate) fn messages(record: &Record, hosts: &Hosts) -> Vec<Message> {
     let consul = hosts.consul();
     let store = hosts.index("store");
-    let mut committed: std::collections::BTreeMap<&str, (usize, Duration)> = std::collections::BTreeMap::new();
+    let mut committed: std::collections::BTreeMap<&str, (usize, Duration)> =
+        std::collections::BTreeMap::new();
     let mut messages = Vec::new();
     for event in &record.events {
         let Some(host) = hosts.index(&event.host) else { continue };

@@ -192,9 +192,7 @@ impl<K: Ord + Clone> Open<K> {
         for key in keys {
             self.end(&key, at);
         }
-        self.closed.sort_by(|(a_key, a), (b_key, b)| {
-            (a.from, a.step, a_key).cmp(&(b.from, b.step, b_key))
-        });
+        self.closed.sort_by(|(a_key, a), (b_key, b)| (a.from, a.step, a_key).cmp(&(b.from, b.step, b_key)));
         self.closed
     }
 }

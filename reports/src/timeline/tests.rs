@@ -50,8 +50,10 @@ fn causes_are_what_an_event_could_not_have_happened_without() {
         let event = &record.events[usize::try_from(step).expect("a small number")];
         format!("{} {}", event.host, crate::story::words(&event.what))
     };
-    let links: Vec<_> =
-        causes(&record).iter().map(|(cause, effect)| format!("{}  ->  {}", words(*cause), words(*effect))).collect();
+    let links: Vec<_> = causes(&record)
+        .iter()
+        .map(|(cause, effect)| format!("{}  ->  {}", words(*cause), words(*effect)))
+        .collect();
     insta::assert_snapshot!(links.join("\n"));
 }
 

@@ -252,7 +252,13 @@ pub(super) struct MapArgs {
     #[arg(long, short, value_name = "N")]
     pub(super) jobs: Option<NonZeroUsize>,
     /// Which parts of a state make a row
-    #[arg(long, value_name = "PART,...", value_enum, value_delimiter = ',', default_value = "instances,lock")]
+    #[arg(
+        long,
+        value_name = "PART,...",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "instances,lock"
+    )]
     pub(super) by: Vec<Part>,
     /// How many rows to print, those that did not come back first; 0 for all
     #[arg(long, value_name = "N", default_value_t = 40)]

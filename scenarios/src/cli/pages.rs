@@ -36,8 +36,11 @@ pub(super) fn of_sweep(
     for failed in [true, false] {
         // A sweep that stopped early has fewer reports than there are variants, in the same order.
         for (report, selected) in suite.variants.iter_mut().zip(&selected) {
-            let shown: Vec<_> =
-                if failed { report.failures.iter_mut().collect() } else { report.example.iter_mut().collect() };
+            let shown: Vec<_> = if failed {
+                report.failures.iter_mut().collect()
+            } else {
+                report.example.iter_mut().collect()
+            };
             for failure in shown {
                 if left == 0 || failure.hash.is_empty() {
                     continue;

@@ -109,7 +109,8 @@ fn write_pages(folder: &Path, runs: &[Read], suite: &mut SuiteReport) -> io::Res
     for Read { run, skipped } in runs {
         let replay = replay(&run.record);
         let page = pages::page(folder, &run.record, &run.violations, &replay, *skipped)?;
-        for variant in suite.variants.iter_mut().filter(|variant| variant.name == run.record.header.scenario) {
+        for variant in suite.variants.iter_mut().filter(|variant| variant.name == run.record.header.scenario)
+        {
             let shown = variant.failures.iter_mut().chain(&mut variant.example);
             for failure in shown.filter(|failure| failure.seed == run.record.header.seed) {
                 failure.page = Some(page.clone());
@@ -125,7 +126,11 @@ fn write_pages(folder: &Path, runs: &[Read], suite: &mut SuiteReport) -> io::Res
 /// What the scenario of a record expects, and where it is, if the program has it.
 fn known(scenario: &str) -> Option<Selection> {
     let (mut selections, errors) = select(&[scenario.to_owned()]);
-    if errors.is_empty() { selections.pop().filter(|selection| selection.variants().count() == 1) } else { None }
+    if errors.is_empty() {
+        selections.pop().filter(|selection| selection.variants().count() == 1)
+    } else {
+        None
+    }
 }
 
 fn replay(record: &Record) -> String {

@@ -106,7 +106,9 @@ impl State {
             What::Mysql(change) => {
                 // Transactions are most of a record and change nobody's role.
                 match change {
-                    MysqlEvent::Received { .. } | MysqlEvent::DataDirectory { .. } | MysqlEvent::Tool { .. } => {
+                    MysqlEvent::Received { .. }
+                    | MysqlEvent::DataDirectory { .. }
+                    | MysqlEvent::Tool { .. } => {
                         return;
                     }
                     MysqlEvent::Committed { .. } if !self.instance(event).commit() => return,
@@ -189,9 +191,7 @@ impl State {
     pub(crate) fn replicates(&self, host: &str) -> bool {
         let server = self.instances.get(host).and_then(|instance| instance.server.as_ref());
         server.filter(|server| server.networking).and_then(|server| server.replication.as_ref()).is_some_and(
-            |replication| {
-                !replication.source.is_empty() && replication.receiving && replication.applying
-            },
+            |replication| !replication.source.is_empty() && replication.receiving && replication.applying,
         )
     }
 

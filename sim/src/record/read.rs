@@ -270,7 +270,10 @@ mod tests {
             ),
             (&[HEADER, ""], "line 2: this is no event: EOF while parsing a value"),
             (&[HEADER, LAUNCHED, "[]"], "line 3: this is no event: "),
-            (&[HEADER, r#"{"step":0,"us":5,"host":"a","kind":"launched"}"#], "line 2: this is no event: missing field `why`"),
+            (
+                &[HEADER, r#"{"step":0,"us":5,"host":"a","kind":"launched"}"#],
+                "line 2: this is no event: missing field `why`",
+            ),
             (
                 &[HEADER, r#"{"step":0,"us":5,"host":"a","kind":"new-thing"}"#],
                 "line 2: this is no event: unknown variant `new-thing`",
@@ -303,7 +306,10 @@ mod tests {
         let new_kind = r#"{"step":1,"us":6,"host":"a","kind":"teleported","to":"b"}"#;
         let new_field = r#"{"step":2,"us":7,"host":"world","kind":"finished","mood":"good"}"#;
         let reading = read(&[&header, LAUNCHED, new_kind, new_field]).expect("it is sound");
-        assert_eq!((reading.record.events.len(), reading.skipped, reading.record.is_complete()), (2, 1, true));
+        assert_eq!(
+            (reading.record.events.len(), reading.skipped, reading.record.is_complete()),
+            (2, 1, true)
+        );
         // What is broken stays broken.
         let error = read(&[&header, r#"{"step":1,"us":6,"host":"a"}"#]).expect_err("it has no kind");
         assert!(error.starts_with("line 2: this is no event: missing field `kind`"), "{error}");

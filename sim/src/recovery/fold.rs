@@ -9,8 +9,8 @@ use std::time::Duration;
 use ironbird_agent::mysql::Config;
 
 use super::state::{Backup, Catalog, ClusterState, ConsulState, Instance, Lock};
-use crate::properties::state::State;
 use crate::properties::convergence::Convergence;
+use crate::properties::state::State;
 use crate::record::{ConsulEvent, Event, Header, MysqlEvent, Tool, What, lock_holder};
 
 /// A container that has done nothing yet for so long does not start, it waits.
@@ -169,8 +169,7 @@ impl Fold {
                 self.lock.holder = lock_holder(value);
             }
             ConsulEvent::LockReleased { key, delay_until_us, .. } if key == Config::PRIMARY_KEY => {
-                self.lock =
-                    LockNow { holder: None, delay_until: Duration::from_micros(*delay_until_us) };
+                self.lock = LockNow { holder: None, delay_until: Duration::from_micros(*delay_until_us) };
             }
             ConsulEvent::LeaderEstablished { server } => {
                 self.consul.elected = true;
@@ -189,8 +188,7 @@ impl Fold {
 
     /// The state the events so far add up to.
     pub(super) fn state(&self) -> ClusterState {
-        let mut instances: Vec<_> =
-            self.lives.iter().map(|(host, life)| self.instance(host, life)).collect();
+        let mut instances: Vec<_> = self.lives.iter().map(|(host, life)| self.instance(host, life)).collect();
         while instances.len() < self.size {
             instances.push(Instance::Absent);
         }

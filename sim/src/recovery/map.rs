@@ -148,9 +148,9 @@ impl RecoveryMap {
 
     /// Every cell of a kind of fault.
     pub fn cells(&self) -> impl Iterator<Item = (&Row, &str, &Cell)> {
-        self.rows
-            .iter()
-            .flat_map(|(row, cells)| cells.by_fault.iter().map(move |(fault, cell)| (row, fault.as_str(), cell)))
+        self.rows.iter().flat_map(|(row, cells)| {
+            cells.by_fault.iter().map(move |(fault, cell)| (row, fault.as_str(), cell))
+        })
     }
 
     /// The kinds of fault there are, sorted, what was before any of them first.

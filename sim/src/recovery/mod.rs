@@ -16,9 +16,9 @@ mod state;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use self::fold::Fold;
 pub use self::map::{Cell, Cells, Example, RecoveryMap, Row, View};
 pub use self::state::{Backup, Catalog, ClusterState, ConsulState, Instance, Lock};
-use self::fold::Fold;
 use crate::properties;
 use crate::record::Record;
 
@@ -51,7 +51,8 @@ pub struct Visit {
 pub fn journey(record: &Record) -> Journey {
     let header = &record.header;
     let deadline = header.quiet_at.saturating_add(header.bound);
-    let mut walk = Walk { fold: Fold::new(header), last: None, forming: BTreeMap::new(), visits: BTreeMap::new() };
+    let mut walk =
+        Walk { fold: Fold::new(header), last: None, forming: BTreeMap::new(), visits: BTreeMap::new() };
     let mut events = record.events.iter().take_while(|event| event.at <= deadline).peekable();
     while let Some(event) = events.next() {
         walk.fold.apply(event);
@@ -103,10 +104,8 @@ impl Walk {
         }
         if self.fold.faults().is_empty() {
             for (state, entered) in self.forming {
-                self.visits.insert(
-                    (state, NO_FAULT.to_owned()),
-                    Visit { entered, way_back: way_back(entered) },
-                );
+                self.visits
+                    .insert((state, NO_FAULT.to_owned()), Visit { entered, way_back: way_back(entered) });
             }
         }
         Journey { visits: self.visits, recovered: whole_at.is_some() }

@@ -47,7 +47,8 @@ const WHOLE: &str = "primary replica replica | lock held | backup none | catalog
 fn a_cluster_forms_before_any_fault() {
     let journey = over(formed());
     assert!(journey.recovered);
-    let alone = visits(&journey, "primary absent absent | lock held | backup none | catalog right | Consul leader");
+    let alone =
+        visits(&journey, "primary absent absent | lock held | backup none | catalog right | Consul leader");
     let visit = Visit { entered: Duration::from_secs(5), way_back: Some(Duration::from_secs(5)) };
     assert_eq!(alone, [(NO_FAULT, visit)]);
     assert_eq!(visits(&journey, WHOLE).len(), 1);
