@@ -124,10 +124,26 @@ impl Browser {
             body.len()
         )
         .expect("the driver takes a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("the driver answers");
-        let (_, json) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        let mut answer: Value = serde_json::from_str(json).expect("JSON");
+        // The driver may keep the connection whatever it is asked, so its length says where an answer ends.
+        let mut input = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            input.read_line(&mut line).expect("the driver answers");
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                // The status at the start, or the blank line at the end.
+                if line.trim_end().is_empty() {
+                    break;
+                }
+                continue;
+            };
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().expect("a length");
+            }
+        }
+        let mut json = vec![0; length];
+        input.read_exact(&mut json).expect("the whole answer");
+        let mut answer: Value = serde_json::from_slice(&json).expect("JSON");
         let value = answer["value"].take();
         assert!(value.get("error").is_none(), "{method} {path}: {value}");
         value
