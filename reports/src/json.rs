@@ -5,13 +5,12 @@
 //! fields may be added; one that changes its meaning or goes away raises [`VERSION`].
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use ironbird_sim::properties::{Property, Violation};
 use serde::Serialize;
 
 use crate::suite::{FailureReport, SuiteReport, VariantReport};
-use crate::text::is_treacherous;
+use crate::text::{is_treacherous, micros};
 
 /// The version of the document.
 const VERSION: u32 = 1;
@@ -135,8 +134,4 @@ impl<'a> From<&'a Violation> for Broken<'a> {
             detail: &violation.detail,
         }
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

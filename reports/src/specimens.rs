@@ -7,7 +7,7 @@ use ironbird_sim::plan::{Fault, FaultKind, FaultPlan, Lasting, Span, Target};
 use ironbird_sim::properties::{Property, Violation};
 use ironbird_sim::record::{ConsulEvent, Event, Header, MysqlEvent, Record, VERSION, What, WriteOutcome};
 
-use crate::suite::{FailureReport, SuiteReport, VariantReport};
+use crate::suite::{Bucket, FailureReport, Outcome, RunRow, SuiteReport, VariantReport};
 
 const OLD: &str = "3f2a91bc-0001-4002-8003-000000000001";
 const NEW: &str = "77e0c4d5-0001-4002-8003-000000000002";
@@ -232,6 +232,14 @@ pub(crate) fn suite() -> SuiteReport {
         violations,
         replay: "ironbird replay pause/published --seed 17".to_owned(),
         reason: "as expected: violates one-writable-primary".to_owned(),
+        page: Some("run-pause-published-17.html".to_owned()),
+        diagram: crate::mermaid(&record, &leader_kill_violations()[0]),
+    };
+    let rows = |outcome, recovery: &[Option<u64>]| {
+        (4..)
+            .zip(recovery)
+            .map(|(seed, time)| RunRow { seed, outcome, recovery: time.map(Duration::from_secs) })
+            .collect()
     };
     let seconds = |seconds: &[u64]| seconds.iter().copied().map(Duration::from_secs).collect();
     SuiteReport {
@@ -243,6 +251,8 @@ pub(crate) fn suite() -> SuiteReport {
                 as_expected: true,
                 runs: 1_000,
                 recovery: seconds(&[140, 85, 130, 97]),
+                line: Some(22),
+                each: rows(Outcome::Held, &[Some(140), Some(85), Some(130), Some(97)]),
                 simulated: Duration::from_secs(1_000 * 420),
                 elapsed: Duration::from_millis(9_130),
                 ..VariantReport::default()
@@ -255,6 +265,15 @@ pub(crate) fn suite() -> SuiteReport {
                 runs: 1_000,
                 violated: 998,
                 violations: [("one-writable-primary".to_owned(), 998), ("cluster-converges".to_owned(), 412)].into(),
+                line: Some(29),
+                buckets: vec![Bucket {
+                    property: "one-writable-primary".to_owned(),
+                    role: "primary".to_owned(),
+                    detail: "mysql-N takes writes and follows nobody, and so does mysql-N".to_owned(),
+                    runs: 998,
+                    seeds: vec!["0".to_owned(), "1".to_owned()],
+                }],
+                each: rows(Outcome::Violated, &[None, Some(140)]),
                 simulated: Duration::from_secs(300_000),
                 elapsed: Duration::from_secs(11),
                 example: Some(example.clone()),
@@ -269,6 +288,15 @@ pub(crate) fn suite() -> SuiteReport {
                 violated: 2,
                 violations: [("cluster-converges".to_owned(), 2)].into(),
                 recovery: seconds(&[31]),
+                line: Some(41),
+                each: rows(Outcome::Unexpected, &[None]),
+                buckets: vec![Bucket {
+                    property: "cluster-converges".to_owned(),
+                    role: "cluster".to_owned(),
+                    detail: "no instance takes writes".to_owned(),
+                    runs: 2,
+                    seeds: vec!["4".to_owned(), u64::MAX.to_string()],
+                }],
                 simulated: Duration::from_secs(80_000),
                 elapsed: Duration::from_secs(2),
                 failures: vec![
@@ -305,6 +333,8 @@ pub(crate) fn hostile_suite() -> SuiteReport {
         violations,
         replay: HOSTILE.to_owned(),
         reason: HOSTILE.to_owned(),
+        page: Some(HOSTILE.to_owned()),
+        diagram: crate::mermaid(&record, &hostile().1[0]),
     };
     SuiteReport {
         variants: vec![VariantReport {

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ironbird_sim::properties::Violation;
+use ironbird_sim::record::Record;
+
+pub use crate::bucket::{Bucket, Buckets};
 
 /// What a whole sweep found.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -34,6 +37,8 @@ pub struct VariantReport {
     pub name: String,
     /// The scenario's file.
     pub file: String,
+    /// The line of the file in which the variant begins, from 1.
+    pub line: Option<u32>,
     /// What the scenario expects, in words.
     pub expectation: String,
     /// Whether that is what happened.
@@ -54,6 +59,35 @@ pub struct VariantReport {
     pub failures: Vec<FailureReport>,
     /// One of the violations the scenario expects, to look at.
     pub example: Option<FailureReport>,
+    /// What the runs that violated something have in common, the most frequent first.
+    pub buckets: Vec<Bucket>,
+    /// The runs one by one, in the order of their seeds; the runner keeps the first [`MOST_ROWS`].
+    pub each: Vec<RunRow>,
+}
+
+/// The most runs of a variant that are kept one by one.
+pub const MOST_ROWS: usize = 10_000;
+
+/// One run in a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunRow {
+    /// Its seed.
+    pub seed: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How long it took to recover, if it did.
+    pub recovery: Option<Duration>,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every property held, as the scenario expects.
+    Held,
+    /// Something was violated, as the scenario expects.
+    Violated,
+    /// It is not what the scenario expects.
+    Unexpected,
 }
 
 impl VariantReport {
@@ -74,6 +108,28 @@ impl VariantReport {
     }
 }
 
+impl FailureReport {
+    /// The report of a run that violated `violations`, of which `worst` explains it best.
+    pub fn of(
+        record: &Record,
+        violations: Vec<Violation>,
+        worst: Option<&Violation>,
+        replay: String,
+        reason: String,
+    ) -> Self {
+        Self {
+            seed: record.header.seed,
+            hash: record.hash().to_hex().to_string(),
+            decisive: worst.map_or_else(Vec::new, |worst| crate::story::decisive(record, worst)),
+            diagram: worst.map_or_else(String::new, |worst| crate::mermaid(record, worst)),
+            violations,
+            replay,
+            reason,
+            page: None,
+        }
+    }
+}
+
 /// One run that is worth a look.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FailureReport {
@@ -85,8 +141,12 @@ pub struct FailureReport {
     pub violations: Vec<Violation>,
     /// The events that decide it, as [`crate::story::decisive`] renders them.
     pub decisive: Vec<String>,
+    /// The same events as a Mermaid diagram, as [`crate::mermaid()`] makes it.
+    pub diagram: String,
     /// The command that runs it again.
     pub replay: String,
     /// Why it is shown, in a sentence.
     pub reason: String,
+    /// Its page, as a link from the sweep's.
+    pub page: Option<String>,
 }

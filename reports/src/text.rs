@@ -100,6 +100,11 @@ pub(crate) fn moment(at: Duration) -> String {
     format!("{}.{:03} s", at.as_secs(), at.subsec_millis())
 }
 
+/// A time in whole microseconds.
+pub(crate) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// A length of time, as short as it reads well: `12 ms`, `4.2 s`, `2 min 5 s`, `3 h 20 min`, `12 d 4 h`.
 pub(crate) fn length(length: Duration) -> String {
     let seconds = length.as_secs();

@@ -83,6 +83,8 @@ struct Line {
     seed: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     violated: Vec<Property>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    signatures: Vec<(String, String, String)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recovery_us: Option<u64>,
     simulated_us: u64,
@@ -105,6 +107,7 @@ impl Line {
             variant: variant.to_owned(),
             seed: summary.seed.0,
             violated: summary.violated.clone(),
+            signatures: summary.signatures.clone(),
             recovery_us: summary.recovery.map(micros),
             simulated_us: micros(summary.simulated),
             events: summary.events,
@@ -122,6 +125,7 @@ impl Line {
         let summary = Summary {
             seed: Seed(self.seed),
             violated: self.violated,
+            signatures: self.signatures,
             recovery: self.recovery_us.map(Duration::from_micros),
             simulated: Duration::from_micros(self.simulated_us),
             events: self.events,

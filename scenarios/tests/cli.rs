@@ -27,6 +27,7 @@ fn help_teaches() {
         ("help_replay", &["replay", "--help"]),
         ("help_check", &["check", "--help"]),
         ("help_list", &["list", "--help"]),
+        ("help_report", &["report", "--help"]),
         ("help_map", &["map", "--help"]),
         ("help_consul", &["consul", "--help"]),
     ] {

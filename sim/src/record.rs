@@ -2,35 +2,51 @@
 //!
 //! As JSON Lines a record is a [`Header`] line followed by one line per [`Event`]. [`Record::hash`] is
 //! taken over exactly those bytes, so two records are the same when and only when their hashes are.
+//! [`Record::read`] takes such lines back in, from anybody; [`schema`](schema()) says what they look like.
+//!
+//! The rule a change must keep: a kind or field that is added raises [`VERSION`]'s minor number, one that
+//! goes away or changes its meaning the major one; `docs/record.schema.json` follows from the types.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use ironbird_agent::journal::Entry;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::FaultPlan;
 
-/// The version of the format. A reader refuses a greater one.
-pub const VERSION: u32 = 1;
+mod read;
+mod schema;
+mod version;
+
+pub use read::{MAX_BYTES, MAX_LINE_BYTES, ReadError, Reading, Reason};
+pub use schema::schema;
+pub use version::Version;
+
+/// The version of the format that is written.
+pub const VERSION: Version = Version { major: 1, minor: 0 };
 
 /// What a record says before its events.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Header {
     /// The format's version.
-    pub version: u32,
+    pub version: Version,
     /// `file/variant`.
     pub scenario: String,
     /// The seed.
     pub seed: u64,
     /// The faults as executed.
+    #[schemars(schema_with = "schema::plan")]
     pub plan: FaultPlan,
     /// Instances the cluster should have.
     pub instances: usize,
     /// When the last fault had ended.
+    #[schemars(with = "u64")]
     #[serde(with = "micros", rename = "quiet_us")]
     pub quiet_at: Duration,
     /// How long after that the cluster may take to be whole.
+    #[schemars(with = "u64")]
     #[serde(with = "micros", rename = "bound_us")]
     pub bound: Duration,
 }
@@ -67,6 +83,11 @@ impl Record {
         hasher.finalize()
     }
 
+    /// Whether the run came to its end: a record without [`What::Finished`] was cut off between two events.
+    pub fn is_complete(&self) -> bool {
+        self.events.last().is_some_and(|event| event.what == What::Finished)
+    }
+
     /// Simulated time from the start to the last event.
     pub fn duration(&self) -> Duration {
         self.events.last().map_or(Duration::ZERO, |event| event.at)
@@ -74,11 +95,12 @@ impl Record {
 }
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Its number in the record, from 0.
     pub step: u64,
     /// When, from the start of the run.
+    #[schemars(with = "u64")]
     #[serde(with = "micros", rename = "us")]
     pub at: Duration,
     /// On which machine.
@@ -89,7 +111,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum What {
     /// A fault of the plan began; `host` is its target, `-` when it happened to nobody or to the scheduler.
@@ -177,7 +199,7 @@ impl What {
 }
 
 /// How a client's write ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum WriteOutcome {
     /// The database said it is committed.
@@ -198,7 +220,7 @@ pub enum WriteOutcome {
 }
 
 /// A change of Consul's own state: the truth, whatever anybody is shown of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "consul", rename_all = "kebab-case")]
 pub enum ConsulEvent {
     /// A server leads and knows nothing of before: whatever there was in Consul is gone.
@@ -292,7 +314,7 @@ pub enum ConsulEvent {
 }
 
 /// A change of one database's state.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "mysql", rename_all = "kebab-case")]
 pub enum MysqlEvent {
     /// The server accepts connections; `networking` is false for one that only its own machine reaches.
@@ -359,7 +381,7 @@ pub fn lock_holder(value: &str) -> Option<String> {
 }
 
 /// A tool that works on a data directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tool {
     /// Sets up an empty one.

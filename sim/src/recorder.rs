@@ -40,6 +40,7 @@ impl Recorder {
     pub fn write(&self, host: &str, what: What) {
         let mut events = self.events.borrow_mut();
         let step = events.len() as u64;
+        tracing::trace!(at = ?self.now(), host, step, "{what:?}");
         events.push(Event { step, at: self.now(), host: host.to_owned(), what });
     }
 

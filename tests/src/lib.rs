@@ -1,6 +1,7 @@
 //! What the tests of this package share: the variants in the program, real runs of them, and [`consul`], which
 //! compares the fake Consul with a real one.
 
+pub mod browser;
 pub mod consul;
 
 pub mod cluster;

@@ -4,7 +4,7 @@
 //! - [`markdown`] is the same for a README, [`csv`] and [`json`] are every cell for a program.
 
 mod export;
-mod rows;
+pub(crate) mod rows;
 mod terminal;
 
 use ironbird_sim::recovery::RecoveryMap;

@@ -20,6 +20,13 @@ pub(super) fn parts(row: &Row) -> Vec<[String; 2]> {
     .collect()
 }
 
+/// A row in one line: `primary, 2 replica; lock held`.
+pub(crate) fn named(row: &Row) -> String {
+    let named =
+        |[title, text]: [String; 2]| if title == "instances" { text } else { format!("{title} {text}") };
+    parts(row).into_iter().map(named).collect::<Vec<_>>().join("; ")
+}
+
 /// `primary, 2 replica`: instances are sorted, so equal ones stand together.
 fn counted(instances: &[Instance]) -> String {
     let words: Vec<_> = instances
@@ -33,7 +40,7 @@ fn counted(instances: &[Instance]) -> String {
 }
 
 /// The rows, those from which a run did not come back first, then the most visited.
-pub(super) fn worst_first(map: &RecoveryMap) -> Vec<(&Row, &Cells)> {
+pub(crate) fn worst_first(map: &RecoveryMap) -> Vec<(&Row, &Cells)> {
     let mut rows: Vec<_> = map.rows().collect();
     rows.sort_by_key(|(_, cells)| {
         let all = &cells.all;

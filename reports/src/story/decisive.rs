@@ -55,6 +55,16 @@ pub(super) fn decides(what: &What) -> bool {
 
 /// The events of `record` that decide `violation`, rendered, at most twelve.
 pub fn decisive(record: &Record, violation: &Violation) -> Vec<String> {
+    let chosen = deciding(record, violation);
+    let width = chosen.iter().map(|event| name(&event.host).chars().count()).max();
+    chosen
+        .into_iter()
+        .map(|event| columns(event.at, &name(&event.host), width.unwrap_or_default(), &words(&event.what)))
+        .collect()
+}
+
+/// The events of `record` that decide `violation`, at most twelve.
+pub(crate) fn deciding<'a>(record: &'a Record, violation: &Violation) -> Vec<&'a Event> {
     let before: Vec<_> = record.events.iter().filter(|event| event.step <= violation.step).collect();
     let scene = Scene::of(&before, violation);
 
@@ -63,12 +73,7 @@ pub fn decisive(record: &Record, violation: &Violation) -> Vec<String> {
     choice.take(before.iter().rev().filter(|event| is_fault(&event.what)), MOST_FAULTS);
     choice.take(before.iter().rev().filter(|event| scene.is_subject(event)), MOST_OF_SUBJECT);
     choice.take(before.iter().rev().filter(|event| scene.is_background(event)), MOST);
-
-    let chosen = choice.events.values();
-    let width = chosen.clone().map(|event| name(&event.host).chars().count()).max();
-    chosen
-        .map(|event| columns(event.at, &name(&event.host), width.unwrap_or_default(), &words(&event.what)))
-        .collect()
+    choice.events.into_values().collect()
 }
 
 /// The events taken so far, by step.

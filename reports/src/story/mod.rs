@@ -10,6 +10,7 @@
 //! the first event it tells of.
 
 mod decisive;
+mod lens;
 mod rows;
 mod words;
 
@@ -20,9 +21,11 @@ use std::time::Duration;
 use ironbird_sim::properties::Violation;
 use ironbird_sim::record::{Event, Header, Record};
 
+pub(crate) use decisive::deciding;
 pub use decisive::decisive;
+pub use lens::{KINDS, Lens};
 use rows::{Tone, rows};
-use words::{planned, words};
+pub(crate) use words::{planned, words};
 
 use crate::text::{count, length, moment, name, plain};
 
@@ -77,8 +80,14 @@ fn tell(
         .max()
         .unwrap_or(HOST_WIDTH)
         .min(32);
+    // What a trace is cut by.
+    let steps = record.events.last().map_or(0, |event| event.step.to_string().len() + 1);
     for row in rows(record, violations, options.trace) {
         let host = format!("{:<width$}", row.host);
+        if options.trace {
+            let step = row.step.map_or_else(String::new, |step| format!("#{step}"));
+            write!(out, "{} ", colors.words(Tone::Quiet, &format!("{step:>steps$}")))?;
+        }
         writeln!(
             out,
             "{:>TIME_WIDTH$}  {}  {}",

@@ -16,6 +16,8 @@ const ROUND: usize = 3;
 
 /// One line of the story.
 pub(super) struct Row {
+    /// The event it begins with; `None` for what is no event.
+    pub(super) step: Option<u64>,
     pub(super) at: Duration,
     pub(super) host: String,
     pub(super) tone: Tone,
@@ -121,6 +123,7 @@ fn row(event: &Event, trace: bool) -> Row {
         _ => (None, None),
     };
     Row {
+        step: Some(event.step),
         at: event.at,
         host: name(&event.host),
         tone: tone(&event.what),
@@ -134,6 +137,7 @@ fn row(event: &Event, trace: bool) -> Row {
 
 fn mark(violation: &Violation) -> Row {
     Row {
+        step: None,
         at: violation.at,
         host: name(&violation.host),
         tone: Tone::Violation,

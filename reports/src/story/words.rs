@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::text::{count, length, moment, plain};
 
 /// `what` in a sentence that is safe to print.
-pub(super) fn words(what: &What) -> String {
+pub(crate) fn words(what: &What) -> String {
     plain(&match what {
         What::FaultBegan { fault, .. } => format!(">>> {fault}"),
         What::FaultEnded { fault, .. } => format!("<<< {fault}"),
@@ -146,7 +146,7 @@ fn carried(write: u64) -> String {
 }
 
 /// A fault of a plan: `at 1 min: cut leader from consul, for 30 s`.
-pub(super) fn planned(fault: &Fault) -> String {
+pub(crate) fn planned(fault: &Fault) -> String {
     let mut words = format!("at {}", length(fault.at.from));
     if fault.at.to > fault.at.from {
         words += &format!(" to {}", length(fault.at.to));

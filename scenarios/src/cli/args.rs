@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use ironbird_reports::story::KINDS;
 use tracing_subscriber::EnvFilter;
 
 use super::swarm::SwarmArgs;
@@ -31,7 +32,7 @@ Examples:
   ironbird run leader-kill races/my-own.toml --seeds 500..1_000
   ironbird run leader-kill/hardened --seeds 17..=17 --check-determinism
   ironbird run leader-kill --swarm --seeds 1000
-  ironbird run --junit results.xml --json results.json --color never
+  ironbird run --html report --junit results.xml --json results.json --color never
   ironbird run leader-kill --time-budget 10m --results night.jsonl
   ironbird run --partition auto --results \"$CI_JOB_ID.jsonl\"";
 
@@ -45,12 +46,22 @@ const REPLAY_EXAMPLES: &str = "\
 Examples:
   ironbird replay leader-kill/hardened --seed 17
   ironbird replay leader-kill/hardened --seed 17 --trace | less
+  ironbird replay leader-kill/hardened --seed 17 --trace --from 900 --until 1000 --host mysql-2
+  ironbird replay leader-kill/hardened --seed 17 --follow mysql-primary --kind consul
   ironbird replay leader-kill/hardened --seed 17 --record - | jq .kind";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
   ironbird check
   ironbird check my-scenarios/ drafts/storm.toml";
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  ironbird report run.jsonl --html report                      a page, for a browser
+  ironbird report good.jsonl bad.jsonl --html report           two runs, and where they differ
+  ironbird report run.jsonl --perfetto trace.json              for ui.perfetto.dev
+  ironbird report run.jsonl --mermaid - --shiviz log.txt
+  ironbird report records/*.jsonl --junit results.xml --csv recovery.csv";
 
 const MAP_EXAMPLES: &str = "\
 Examples:
@@ -117,6 +128,9 @@ pub(super) enum Command {
     /// Run one seed again and tell it as a story
     #[command(after_help = format!("{REPLAY_EXAMPLES}\n\n{}", exit_code::HELP))]
     Replay(ReplayArgs),
+    /// Render records of runs, at any time after them
+    #[command(after_help = format!("{REPORT_EXAMPLES}\n\n{}", exit_code::HELP))]
+    Report(ReportArgs),
     /// Show from which states, after which faults, the cluster finds its way back
     #[command(after_help = format!("{MAP_EXAMPLES}\n\n{}", exit_code::HELP))]
     Map(MapArgs),
@@ -152,12 +166,8 @@ pub(super) struct RunArgs {
     /// Worlds at a time; results do not depend on it. As many as there are cores if not given
     #[arg(long, short, value_name = "N")]
     pub(super) jobs: Option<NonZeroUsize>,
-    /// Write the results as JUnit XML; `-` for standard output
-    #[arg(long, value_name = "FILE")]
-    pub(super) junit: Option<PathBuf>,
-    /// Write the results as JSON; `-` for standard output
-    #[arg(long, value_name = "FILE")]
-    pub(super) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
     /// Stop as soon as a variant can no longer come out as expected
     #[arg(long)]
     pub(super) fail_fast: bool,
@@ -184,17 +194,34 @@ pub(super) struct RunArgs {
     pub(super) seed_from: Option<String>,
 }
 
+/// Where results go besides the terminal.
 #[derive(Debug, clap::Args)]
-pub(super) struct MergeArgs {
-    /// Files that `run --results` wrote
-    #[arg(value_name = "FILE", required = true)]
-    pub(super) files: Vec<PathBuf>,
+pub(super) struct OutputArgs {
     /// Write the results as JUnit XML; `-` for standard output
     #[arg(long, value_name = "FILE")]
     pub(super) junit: Option<PathBuf>,
     /// Write the results as JSON; `-` for standard output
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
+    /// Write pages for a browser into this folder: the sweep, and runs that failed or show what is expected,
+    /// each with its record
+    #[arg(long, value_name = "DIR")]
+    pub(super) html: Option<PathBuf>,
+    /// Write a summary in Markdown, for `$GITHUB_STEP_SUMMARY`, and print annotations; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) github: Option<PathBuf>,
+    /// Write recovery times as CSV; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) csv: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct MergeArgs {
+    /// Files that `run --results` wrote
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
     /// Worlds at a time when runs worth showing are run again
     #[arg(long, short, value_name = "N")]
     pub(super) jobs: Option<NonZeroUsize>,
@@ -213,9 +240,59 @@ pub(super) struct ReplayArgs {
     /// Tell every event, not only those that matter
     #[arg(long)]
     pub(super) trace: bool,
+    #[command(flatten)]
+    pub(super) lens: LensArgs,
     /// Write the record as JSON Lines; `-` for standard output, in place of the story
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
+}
+
+/// Which events a trace tells. Every one of these means `--trace`.
+#[derive(Debug, clap::Args)]
+pub(super) struct LensArgs {
+    /// Tell events from this one on
+    #[arg(long, value_name = "STEP")]
+    pub(super) from: Option<u64>,
+    /// Tell events up to this one
+    #[arg(long, value_name = "STEP")]
+    pub(super) until: Option<u64>,
+    /// Tell what happens on this machine; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub(super) host: Vec<String>,
+    /// Tell events of this kind; may be given again
+    #[arg(long, value_name = "KIND", value_parser = clap::builder::PossibleValuesParser::new(KINDS))]
+    pub(super) kind: Vec<String>,
+    /// Tell what happens to a key and the sessions that want it, or to a session, by its first characters
+    #[arg(long, value_name = "KEY|SESSION")]
+    pub(super) follow: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ReportArgs {
+    /// Records, as `replay --record` and `run --html` write them
+    #[arg(value_name = "RECORD", required = true)]
+    pub(super) records: Vec<PathBuf>,
+    /// Write pages for a browser into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(super) html: Option<PathBuf>,
+    /// Write the results as JUnit XML; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// Write a summary in Markdown, for `$GITHUB_STEP_SUMMARY`, and print annotations
+    #[arg(long, value_name = "FILE")]
+    pub(super) github: Option<PathBuf>,
+    /// Write recovery times as CSV
+    #[arg(long, value_name = "FILE")]
+    pub(super) csv: Option<PathBuf>,
+    /// Write a Chrome trace, which Perfetto opens; of one record
+    #[arg(long, value_name = "FILE")]
+    pub(super) perfetto: Option<PathBuf>,
+    /// Write the failure as a Mermaid diagram; of one record
+    #[arg(long, value_name = "FILE")]
+    pub(super) mermaid: Option<PathBuf>,
+    /// Write a log with vector clocks, which ShiViz opens; of one record
+    #[arg(long, value_name = "FILE")]
+    pub(super) shiviz: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

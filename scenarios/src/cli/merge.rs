@@ -4,7 +4,7 @@ use std::io;
 use std::num::NonZeroUsize;
 
 use super::args::MergeArgs;
-use super::run::{Files, tell};
+use super::run::tell;
 use super::{Console, Stop, selected};
 use crate::exit_code::Exit;
 use crate::results::{Header, Results};
@@ -50,7 +50,7 @@ pub(super) fn merge(args: &MergeArgs, run: &RunFn<'_>, console: &mut Console<'_>
     let options = Options { jobs: args.jobs.map_or(0, NonZeroUsize::get), ..Options::default() };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(io::Error::other(error)))?;
     let swept = runner.sweep(&selections, seeds, Limits::default(), &mut results, &|_| {});
-    tell(&swept.report, None, &Files { junit: &args.junit, json: &args.json }, console)
+    tell(swept.report, None, &args.output, &runner, &selections, console)
 }
 
 struct Missing {

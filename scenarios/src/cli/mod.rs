@@ -21,8 +21,10 @@ mod interrupt;
 mod list;
 mod map;
 mod merge;
+mod pages;
 mod progress;
 mod replay;
+mod report;
 mod run;
 mod swarm;
 
@@ -63,6 +65,7 @@ pub fn execute(
         Command::Run(args) => run::run(args, run, console),
         Command::Merge(args) => merge::merge(args, run, console),
         Command::Replay(args) => replay::replay(args, run, console),
+        Command::Report(args) => report::report(args, console),
         Command::Map(args) => map::map(args, run, console),
         Command::Consul(args) => consul::consul(args, console),
     };

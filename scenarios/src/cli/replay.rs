@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 
 use console::style;
-use ironbird_reports::story::{StoryOptions, story};
+use ironbird_reports::story::{Lens, StoryOptions, story};
 use ironbird_sim::seed::Seed;
 
 use super::args::ReplayArgs;
@@ -56,11 +56,15 @@ pub(super) fn replay(args: &ReplayArgs, run: &RunFn<'_>, console: &mut Console<'
         None => false,
     };
     if !for_a_program {
-        let told = story(
-            &run.record,
-            &run.violations,
-            &StoryOptions { trace: args.trace, color: console.color_out },
-        );
+        let lens = Lens {
+            from: args.lens.from,
+            until: args.lens.until,
+            hosts: args.lens.host.clone(),
+            kinds: args.lens.kind.clone(),
+            follow: args.lens.follow.clone(),
+        };
+        let options = StoryOptions { trace: args.trace || !lens.is_clear(), color: console.color_out };
+        let told = story(&lens.through(&run.record), &run.violations, &options);
         console.print(&format!(
             "{}\nexpected: {:#}\n\n{}\n",
             one.from.scenario.title,

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use ironbird_reports::suite::{SuiteReport, VariantReport};
 
-use super::args::RunArgs;
-use super::{Console, Stop, interrupt, progress, selected};
+use super::args::{OutputArgs, RunArgs};
+use super::{Console, Stop, interrupt, pages, progress, selected};
 use crate::exit_code::Exit;
 use crate::partition::Partition;
 use crate::results::{Header, Results};
@@ -19,11 +19,7 @@ use crate::select::Selection;
 pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
     let selections = args.swarm.narrow(selected(&args.which.which, console)?, console)?;
     // Better now than after an hour of runs.
-    for path in [&args.junit, &args.json].into_iter().flatten() {
-        if !is_stdout(path) {
-            OpenOptions::new().append(true).create(true).open(path).map_err(|error| naming(path, error))?;
-        }
-    }
+    args.output.try_out()?;
     let options = Options {
         jobs: args.jobs.map_or(0, NonZeroUsize::get),
         fail_fast: args.fail_fast,
@@ -65,13 +61,9 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
     if let Some(error) = results.take_error() {
         console.complain(&format!("error: not all results could be written: {error}\n"))?;
     }
-    let exit = tell(
-        &swept.report,
-        swept.note().as_deref(),
-        &Files { junit: &args.junit, json: &args.json },
-        console,
-    )?;
-    Ok(match (exit, swept.ended) {
+    let (note, ended) = (swept.note(), swept.ended);
+    let exit = tell(swept.report, note.as_deref(), &args.output, &runner, &selections, console)?;
+    Ok(match (exit, ended) {
         (Exit::AsExpected, Ended::Interrupted) => Exit::Interrupted,
         (exit, _) => exit,
     })
@@ -99,37 +91,44 @@ fn what(args: &RunArgs, selections: &[Selection]) -> Result<(Option<Seeds>, Opti
     Ok((seeds, partition))
 }
 
-/// Where results go besides the terminal.
-pub(super) struct Files<'a> {
-    pub(super) junit: &'a Option<PathBuf>,
-    pub(super) json: &'a Option<PathBuf>,
-}
-
 /// Prints and writes what a sweep found.
 pub(super) fn tell(
-    suite: &SuiteReport,
+    mut suite: SuiteReport,
     note: Option<&str>,
-    files: &Files<'_>,
+    output: &OutputArgs,
+    runner: &Runner<'_>,
+    selections: &[Selection],
     console: &mut Console<'_>,
 ) -> Result<Exit, Stop> {
-    let mut for_people = told(suite);
+    let mut for_people = told(&suite);
     if let Some(note) = note {
         for_people += note;
     }
-    if [files.junit, files.json].into_iter().flatten().any(|path| is_stdout(path)) {
+    if output.files().any(|path| is_stdout(path)) {
         // Standard output is for a program then.
         console.complain(&for_people)?;
     } else {
         console.print(&for_people)?;
     }
-    let mut written = Ok(());
+    let mut written = match &output.html {
+        Some(folder) => pages::of_sweep(folder, selections, runner, &mut suite),
+        None => Ok(()),
+    };
     for (path, render) in [
-        (files.junit, ironbird_reports::junit as fn(&SuiteReport) -> String),
-        (files.json, ironbird_reports::json),
+        (&output.junit, ironbird_reports::junit as fn(&SuiteReport) -> String),
+        (&output.json, ironbird_reports::json),
+        (&output.github, ironbird_reports::github::summary),
     ] {
         if let Some(path) = path {
-            written = written.and(write(path, &render(suite), console));
+            written = written.and(write(path, &render(&suite), console));
         }
+    }
+    if let Some(path) = &output.csv {
+        let table = ironbird_reports::recovery_csv(&suite).map_err(io::Error::from);
+        written = written.and_then(|()| write(path, &table?, console));
+    }
+    if output.github.is_some() {
+        console.print(&ironbird_reports::github::annotations(&suite))?;
     }
     if suite.as_expected() == suite.variants.len() {
         written?;
@@ -140,6 +139,24 @@ pub(super) fn tell(
         console.complain(&format!("error: {error}\n"))?;
     }
     Ok(Exit::Failures)
+}
+
+impl OutputArgs {
+    /// The files, and standard output, that results go to.
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.junit, &self.json, &self.github, &self.csv].into_iter().flatten()
+    }
+
+    /// Tries whether all of them can be written: better now than after an hour of runs.
+    fn try_out(&self) -> io::Result<()> {
+        if let Some(folder) = &self.html {
+            fs::create_dir_all(folder).map_err(|error| naming(folder, error))?;
+        }
+        for path in self.files().filter(|path| !is_stdout(path)) {
+            OpenOptions::new().append(true).create(true).open(path).map_err(|error| naming(path, error))?;
+        }
+        Ok(())
+    }
 }
 
 impl Swept {
@@ -159,7 +176,7 @@ impl Swept {
 }
 
 /// The results as people read them: what failed, then the table.
-fn told(suite: &SuiteReport) -> String {
+pub(super) fn told(suite: &SuiteReport) -> String {
     let mut text = String::new();
     for variant in suite.variants.iter().filter(|variant| !variant.as_expected) {
         text += &headline(variant);

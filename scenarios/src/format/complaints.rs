@@ -19,6 +19,13 @@ impl<'s> Complaints<'s> {
         Self { source, list: Vec::new() }
     }
 
+    /// The line of the source that byte `at` is in, from 1.
+    pub(super) fn line(&self, at: usize) -> u32 {
+        let before = self.source.as_bytes().get(..at).unwrap_or_default();
+        let ends = before.iter().filter(|byte| **byte == b'\n').count();
+        u32::try_from(ends + 1).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn add(&mut self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
         // A list of faults could hold one complaint a line, for every variant.
         if self.list.len() < 8 * MOST {

@@ -57,6 +57,8 @@ pub struct Variant {
     pub spec: Spec,
     /// What must come out.
     pub expect: Expectation,
+    /// The line of the file in which it begins, from 1.
+    pub line: u32,
 }
 
 /// The names of all properties, for messages.

@@ -216,7 +216,7 @@ fn read_variant<'i>(
         }
     };
     limits::check(&spec, &tree, key.span(), complaints);
-    Some(Variant { name: name.to_owned(), spec, expect: expect? })
+    Some(Variant { name: name.to_owned(), spec, expect: expect?, line: complaints.line(key.span().start) })
 }
 
 fn expect(

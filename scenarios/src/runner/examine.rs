@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ironbird_reports::story;
 use ironbird_reports::suite::{FailureReport, VariantReport};
 use ironbird_sim::properties::Violation;
 use ironbird_sim::run::Run;
@@ -43,6 +42,7 @@ impl Runner<'_> {
             name: selected.name(),
             file: selected.from.file.clone(),
             expectation: selected.variant.expect.to_string(),
+            line: Some(selected.variant.line),
             as_expected,
             runs: tally.runs,
             violated: match selected.variant.expect {
@@ -55,33 +55,28 @@ impl Runner<'_> {
             elapsed,
             failures,
             example,
+            buckets: tally.buckets.finish(),
+            each: tally.each,
         }
     }
 
     fn examine(&self, selected: Selected<'_>, suspect: &Suspect) -> FailureReport {
-        let mut report = FailureReport {
-            seed: suspect.seed.0,
-            hash: String::new(),
-            violations: Vec::new(),
-            decisive: Vec::new(),
-            replay: replay_command(selected, suspect.seed) + self.swarm_flags(),
-            reason: suspect.reason.clone(),
-        };
+        let replay = replay_command(selected, suspect.seed) + self.swarm_flags();
+        let mut reason = suspect.reason.clone();
         let Ok(run) = self.once(selected, suspect.seed) else {
             if !suspect.broken {
-                report.reason += "; but run again, it failed: the seed does not replay";
+                reason += "; but run again, it failed: the seed does not replay";
             }
-            return report;
+            return FailureReport { seed: suspect.seed.0, replay, reason, ..FailureReport::default() };
         };
         if run.record.events.len() != suspect.events {
-            report.reason += "; but run again, it took another course: the seed does not replay";
+            reason += "; but run again, it took another course: the seed does not replay";
         }
-        report.hash = run.record.hash().to_hex().to_string();
-        report.decisive = match self.difference(selected, suspect, &run) {
-            Some(lines) => lines,
-            None => decisive(&run, &selected.variant.expect),
-        };
-        report.violations = run.violations;
+        let lines = self.difference(selected, suspect, &run);
+        let mut report = report_of(run, &selected.variant.expect, replay, reason);
+        if let Some(lines) = lines {
+            report.decisive = lines;
+        }
         report
     }
 
@@ -104,14 +99,16 @@ impl Runner<'_> {
     }
 }
 
-/// The lines behind the violation that matters most: the first expected one, or else the first.
-fn decisive(run: &Run, expect: &Expectation) -> Vec<String> {
+/// What is told of `run`, with the events behind the violation that matters most: the first expected one,
+/// or else the first.
+pub fn report_of(run: Run, expect: &Expectation, replay: String, reason: String) -> FailureReport {
     let expected = |violation: &&Violation| match expect {
         Expectation::Pass => true,
         Expectation::Violates(symptom) => symptom.properties.contains(&violation.property),
     };
-    let violation = run.violations.iter().find(expected).or(run.violations.first());
-    violation.map_or_else(Vec::new, |violation| story::decisive(&run.record, violation))
+    let Run { record, violations, .. } = run;
+    let worst = violations.iter().find(expected).or(violations.first()).cloned();
+    FailureReport::of(&record, violations, worst.as_ref(), replay, reason)
 }
 
 /// The command that replays one run, ready for a shell.

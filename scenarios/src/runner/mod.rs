@@ -32,7 +32,7 @@ mod sweep;
 mod tally;
 
 pub use determinism::{Difference, first_difference};
-pub use examine::replay_command;
+pub use examine::{replay_command, report_of};
 pub use guard::capture_panics;
 pub use sweep::{Ended, Limits, Swept};
 
@@ -91,6 +91,8 @@ pub(crate) struct Summary {
     pub(crate) seed: Seed,
     /// Each once.
     pub(crate) violated: Vec<Property>,
+    /// How, as [`ironbird_reports::signatures`] has it.
+    pub(crate) signatures: Vec<(String, String, String)>,
     pub(crate) recovery: Option<Duration>,
     pub(crate) simulated: Duration,
     pub(crate) events: usize,
@@ -198,6 +200,7 @@ impl<'a> Runner<'a> {
                 return Summary {
                     seed,
                     violated: Vec::new(),
+                    signatures: Vec::new(),
                     recovery: None,
                     simulated: Duration::ZERO,
                     events: 0,
@@ -219,6 +222,7 @@ impl<'a> Runner<'a> {
         Summary {
             seed,
             violated,
+            signatures: ironbird_reports::signatures(&run.record, &run.violations),
             recovery: run.recovery,
             simulated: run.record.duration(),
             events: run.record.events.len(),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ironbird_reports::suite::{Buckets, MOST_ROWS, Outcome as RowOutcome, RunRow};
 use ironbird_sim::seed::Seed;
 
 use super::{Outcome, Summary};
@@ -25,6 +26,10 @@ pub(super) struct Tally {
     pub(super) simulated: Duration,
     /// Unexpected runs: broken ones first, then shortest first.
     pub(super) worth_showing: Vec<Suspect>,
+    /// What the violating runs have in common.
+    pub(super) buckets: Buckets,
+    /// The first runs one by one.
+    pub(super) each: Vec<RunRow>,
     /// The shortest run that was as expected and violated something.
     pub(super) example: Option<(usize, Seed)>,
 }
@@ -47,7 +52,16 @@ impl Tally {
         }
         self.recovery.extend(summary.recovery);
         self.simulated = self.simulated.saturating_add(summary.simulated);
-        let Summary { seed, events, outcome, violated, .. } = summary;
+        if self.each.len() < MOST_ROWS {
+            let outcome = match &summary.outcome {
+                Outcome::AsExpected if summary.violated.is_empty() => RowOutcome::Held,
+                Outcome::AsExpected => RowOutcome::Violated,
+                Outcome::Other(_) | Outcome::Broken(_) => RowOutcome::Unexpected,
+            };
+            self.each.push(RunRow { seed: summary.seed.0, outcome, recovery: summary.recovery });
+        }
+        let Summary { seed, events, outcome, violated, signatures, .. } = summary;
+        self.buckets.count(seed.0, signatures);
         match outcome {
             Outcome::AsExpected => {
                 self.as_expected += 1;

@@ -285,9 +285,12 @@ impl Engine {
         if self.order.len() > 1 {
             self.order.shuffle(&mut self.schedule);
         }
+        let now = self.now();
         for index in std::mem::take(&mut self.order) {
             let slot = &mut self.slots[index];
             if let Some(tasks) = &mut slot.tasks {
+                // Whatever is logged on the way, by us or by a library, says when and where.
+                let _here = tracing::debug_span!("on", host = slot.name, at = ?now).entered();
                 turmoil_net::set_current(slot.id);
                 let mut cx = Context::from_waker(&slot.waker);
                 // A set whose tasks have all ended is kept: the machine is up, it only does nothing.

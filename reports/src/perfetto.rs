@@ -1,0 +1,187 @@
+//! A run as a Chrome trace, which Perfetto opens.
+//!
+//! A machine is a process; what it does at the same time are its threads: the database, the role, health,
+//! requests, and events that take no time. Faults and violations are a process of their own, first in the
+//! list. Requests are slices on both sides with a flow between them, so that Perfetto draws the arrow.
+//! Times are simulated microseconds.
+//!
+//! The rule a change must keep: slices of one thread never overlap, for a trace processor drops those that
+//! do; whatever may overlap is spread over threads.
+
+use std::collections::BTreeMap;
+
+use ironbird_sim::properties::Violation;
+use ironbird_sim::record::{Event, Record, What};
+use serde_json::{Value, json};
+
+use crate::story::words;
+use crate::text::{micros, plain};
+use crate::timeline::{Sort, Timeline, kind, messages};
+
+/// The process of what is nobody's in particular.
+const WORLD: u64 = 1;
+
+/// The thread of events that take no time.
+const EVENTS: u64 = 1;
+
+/// The first thread of spans; requests come after them.
+const SPANS: u64 = 10;
+
+/// The first thread of requests.
+const REQUESTS: u64 = 100;
+
+/// `record` as a Chrome trace, one event a line.
+pub fn perfetto(record: &Record, violations: &[Violation]) -> String {
+    let timeline = Timeline::of(record);
+    let mut trace = Trace::default();
+    trace.process(WORLD, "run");
+    for (index, name, _) in timeline.hosts.iter() {
+        trace.process(pid(index), &plain(name));
+    }
+    let consul = timeline.hosts.consul().map_or(WORLD, pid);
+    let mut next = BTreeMap::new();
+    for track in &timeline.tracks {
+        let (pid, heading) = match (track.sort, track.host) {
+            (Sort::Host, Some(host)) => (pid(host), None),
+            (Sort::Faults, _) => (WORLD, Some(track.title.as_str())),
+            _ => (consul, Some(track.title.as_str())),
+        };
+        for row in &track.rows {
+            let tid = next.entry(pid).or_insert(SPANS);
+            let name = match heading {
+                Some(heading) => format!("{heading} {}", row.label),
+                None => row.label.clone(),
+            };
+            trace.thread(pid, *tid, name.trim());
+            for span in &row.spans {
+                let length = micros(span.to - span.from);
+                trace.slice(
+                    pid,
+                    *tid,
+                    micros(span.from),
+                    length,
+                    &span.label,
+                    span.tone,
+                    &json!({ "step": span.step }),
+                );
+            }
+            *tid += 1;
+        }
+    }
+    for event in &record.events {
+        let host = timeline.hosts.index(&event.host).map_or(WORLD, pid);
+        if !matches!(event.what, What::Http { .. }) {
+            trace.instant(host, micros(event.at), &words(&event.what), kind(&event.what), event.step, "t");
+        }
+    }
+    requests(record, &timeline, &mut trace);
+    for violation in violations {
+        let text = format!("{}: {}", violation.property, plain(&violation.detail));
+        trace.instant(WORLD, micros(violation.at), &text, "violation", violation.step, "g");
+    }
+    trace.finish(record)
+}
+
+fn pid(host: usize) -> u64 {
+    host as u64 + WORLD + 1
+}
+
+/// Every message as a slice on both sides, and a flow between them.
+fn requests(record: &Record, timeline: &Timeline, trace: &mut Trace) {
+    let mut busy: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    let mut sent = messages(record, &timeline.hosts);
+    // Threads are given out in the order of beginnings, or short requests would hide behind long ones.
+    sent.sort_by_key(|message| (message.sent, message.step));
+    let by_step: BTreeMap<u64, &Event> = record.events.iter().map(|event| (event.step, event)).collect();
+    for message in sent {
+        let Some(event) = by_step.get(&message.step) else { continue };
+        let (from, to) = (micros(message.sent), micros(message.done));
+        // What takes no time has no width to click on.
+        let length = (to - from).max(1);
+        let (name, kind) = (words(&event.what), kind(&event.what));
+        for (side, phase) in [(pid(message.from), "s"), (pid(message.to), "f")] {
+            let threads = busy.entry(side).or_default();
+            let free = threads.iter().position(|until| *until <= from);
+            let thread = free.unwrap_or_else(|| {
+                threads.push(0);
+                threads.len() - 1
+            });
+            threads[thread] = from + length;
+            let tid = REQUESTS + thread as u64;
+            if free.is_none() {
+                trace.thread(side, tid, &format!("requests {}", thread + 1));
+            }
+            trace.slice(side, tid, from, length, &name, kind, &json!({ "step": message.step }));
+            trace.flow(side, tid, from, phase, message.step);
+        }
+    }
+}
+
+/// A trace in the making.
+#[derive(Default)]
+struct Trace {
+    lines: Vec<String>,
+}
+
+impl Trace {
+    fn push(&mut self, event: &Value) {
+        self.lines.push(event.to_string());
+    }
+
+    fn process(&mut self, pid: u64, name: &str) {
+        self.push(&json!({ "ph": "M", "name": "process_name", "pid": pid, "args": { "name": name } }));
+        self.push(
+            &json!({ "ph": "M", "name": "process_sort_index", "pid": pid, "args": { "sort_index": pid } }),
+        );
+        self.thread(pid, EVENTS, "events");
+    }
+
+    fn thread(&mut self, pid: u64, tid: u64, name: &str) {
+        // A trace processor takes thread ids for unique in the whole trace.
+        let tid = global(pid, tid);
+        self.push(
+            &json!({ "ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": { "name": name } }),
+        );
+        self.push(
+            &json!({ "ph": "M", "name": "thread_sort_index", "pid": pid, "tid": tid, "args": { "sort_index": tid } }),
+        );
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "these are the fields of the format's event")]
+    fn slice(&mut self, pid: u64, tid: u64, ts: u64, dur: u64, name: &str, cat: &str, args: &Value) {
+        let tid = global(pid, tid);
+        self.push(&json!({
+            "ph": "X", "pid": pid, "tid": tid, "ts": ts, "dur": dur, "name": name, "cat": cat, "args": args,
+        }));
+    }
+
+    fn instant(&mut self, pid: u64, ts: u64, name: &str, cat: &str, step: u64, scope: &str) {
+        self.push(&json!({
+            "ph": "i", "pid": pid, "tid": global(pid, EVENTS), "ts": ts, "name": name, "cat": cat, "s": scope,
+            "args": { "step": step },
+        }));
+    }
+
+    fn flow(&mut self, pid: u64, tid: u64, ts: u64, phase: &str, id: u64) {
+        let tid = global(pid, tid);
+        self.push(&json!({
+            "ph": phase, "pid": pid, "tid": tid, "ts": ts, "name": "message", "cat": "message", "id": id, "bp": "e",
+        }));
+    }
+
+    fn finish(self, record: &Record) -> String {
+        let header = json!({
+            "scenario": plain(&record.header.scenario),
+            "seed": record.header.seed.to_string(),
+            "format": record.header.version.to_string(),
+        });
+        format!(
+            "{{\"displayTimeUnit\":\"ms\",\"otherData\":{header},\"traceEvents\":[\n{}\n]}}\n",
+            self.lines.join(",\n")
+        )
+    }
+}
+
+fn global(pid: u64, tid: u64) -> u64 {
+    pid * 10_000 + tid
+}
