@@ -16,5 +16,6 @@ pub mod recorder;
 pub mod recovery;
 pub mod run;
 pub mod seed;
+pub mod signature;
 pub mod spec;
 mod world;

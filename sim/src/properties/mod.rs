@@ -10,6 +10,7 @@ pub(crate) mod convergence;
 mod lock_delay;
 mod one_primary;
 mod session_ttl;
+pub mod sometimes;
 pub(crate) mod state;
 mod writes;
 
