@@ -1,4 +1,5 @@
-//! The command line: `list`, `check`, `run`, `replay`, `map`, `consul`.
+//! The command line: `list`, `check`, `run`, `replay`, `map`, `shrink`, `enumerate`, `explain`, `corpus`,
+//! `consul`.
 //!
 //! Results go to standard output, everything about the way there (progress, complaints, logs) to standard
 //! error. [`execute`] takes what makes a run and both outputs as arguments, so that tests drive the whole
@@ -11,17 +12,22 @@ use std::io;
 use crate::exit_code::Exit;
 use crate::library::LoadError;
 use crate::runner::RunFn;
-use crate::select::{SelectError, Selection, select};
+use crate::select::{SelectError, Selected, Selection, select};
 
 mod args;
 mod check;
 mod console;
 mod consul;
+mod corpus;
+mod enumerate;
+mod explain;
 mod list;
 mod map;
 mod progress;
 mod replay;
 mod run;
+mod shrink;
+mod suspect;
 
 pub use args::Args;
 use args::Command;
@@ -60,6 +66,10 @@ pub fn execute(
         Command::Run(args) => run::run(args, run, console),
         Command::Replay(args) => replay::replay(args, run, console),
         Command::Map(args) => map::map(args, run, console),
+        Command::Shrink(args) => shrink::shrink(args, run, console),
+        Command::Enumerate(args) => enumerate::enumerate(args, run, console),
+        Command::Explain(args) => explain::explain(args, run, console),
+        Command::Corpus(args) => corpus::corpus(args, run, console),
         Command::Consul(args) => consul::consul(args, console),
     };
     match done {
@@ -86,6 +96,22 @@ fn selected(words: &[String], console: &mut Console<'_>) -> Result<Vec<Selection
         return Err(Stop::Said(Exit::NothingSelected));
     }
     Ok(selections)
+}
+
+/// The one variant that `word` selects, or a complaint; `what` is what is of one variant.
+fn one_variant<'s>(
+    selections: &'s [Selection],
+    what: &str,
+    console: &mut Console<'_>,
+) -> Result<Selected<'s>, Stop> {
+    let variants: Vec<_> = selections.iter().flat_map(Selection::variants).collect();
+    let [one] = variants[..] else {
+        let names: Vec<_> = variants.iter().map(|one| one.selector()).collect();
+        let names = names.join(", ");
+        console.complain(&format!("error: {what} of one variant: choose one of {names}\n"))?;
+        return Err(Stop::Said(Exit::Usage));
+    };
+    Ok(one)
 }
 
 fn rendered(error: &SelectError, color: bool) -> String {

@@ -31,6 +31,7 @@ mod tally;
 pub use determinism::{Difference, first_difference};
 pub use examine::replay_command;
 pub use guard::capture_panics;
+pub(crate) use guard::catch;
 use tally::Tally;
 
 /// What makes a run: [`ironbird_sim::run::run`], or something made up by a test.
@@ -121,7 +122,7 @@ impl<'a> Runner<'a> {
     ) -> SuiteReport {
         let mut suite = SuiteReport { variants: Vec::new() };
         for selected in selections.iter().flat_map(Selection::variants) {
-            let seeds = seeds.unwrap_or_else(|| Seeds::first(selected.from.scenario.seeds));
+            let seeds = seeds.unwrap_or_else(|| selected.from.scenario.own_seeds());
             let report = self.sweep(selected, seeds, progress);
             progress(Progress::Finished(&report));
             let stop = self.options.fail_fast && !report.as_expected;
@@ -158,7 +159,7 @@ impl<'a> Runner<'a> {
     ) -> Result<(), String> {
         for selected in selections.iter().flat_map(Selection::variants) {
             let name = selected.name();
-            let seeds = seeds.unwrap_or_else(|| Seeds::first(selected.from.scenario.seeds));
+            let seeds = seeds.unwrap_or_else(|| selected.from.scenario.own_seeds());
             let total = seeds.count();
             progress(Progress::Started { name: &name, runs: total });
             let batch = RUNS_PER_JOB * self.pool.current_num_threads().max(1) as u64;
