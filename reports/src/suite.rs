@@ -54,6 +54,10 @@ pub struct VariantReport {
     pub failures: Vec<FailureReport>,
     /// One of the violations the scenario expects, to look at.
     pub example: Option<FailureReport>,
+    /// What the runs reached of what a sweep should see sometimes, and how many did.
+    pub sometimes: BTreeMap<String, u64>,
+    /// What no run reached although the scenario demands it: the sweep proves nothing.
+    pub vacuous: Vec<String>,
 }
 
 impl VariantReport {

@@ -6,14 +6,17 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use ironbird_reports::suite::{SuiteReport, VariantReport};
+use ironbird_sim::properties::sometimes::Sometimes;
 
 use super::args::RunArgs;
-use super::{Console, Stop, progress, selected};
+use super::suspect::lab;
+use super::{Console, Stop, corpus, progress, selected};
 use crate::exit_code::Exit;
 use crate::runner::{Options, RunFn, Runner};
 
 pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
     let selections = selected(&args.which.which, console)?;
+    let corpora = corpus::folders(args.corpus.as_deref(), &selections);
     // Better now than after an hour of runs.
     for path in [&args.junit, &args.json].into_iter().flatten() {
         if !is_stdout(path) {
@@ -26,6 +29,10 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
         check_determinism: args.check_determinism,
     };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(io::Error::other(error)))?;
+    let corpus_holds = match &corpora[..] {
+        [] => true,
+        some => corpus::replay_first(some, &lab(run, args.jobs)?, console)?,
+    };
     let suite = {
         let display = progress::display(console);
         let suite = runner.suite(&selections, args.seeds, &|progress| display.show(&progress));
@@ -48,7 +55,8 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
             written = written.and(write(path, &render(&suite), console));
         }
     }
-    if suite.as_expected() == suite.variants.len() {
+    let vacuous = args.require_sometimes && Sometimes::ALL.into_iter().any(|one| runs_that_reached(&suite, one) == 0);
+    if suite.as_expected() == suite.variants.len() && corpus_holds && !vacuous {
         written?;
         return Ok(Exit::AsExpected);
     }
@@ -69,7 +77,22 @@ fn told(suite: &SuiteReport) -> String {
             text.push('\n');
         }
     }
-    text + &ironbird_reports::table(suite)
+    text + &ironbird_reports::table(suite) + &never_reached(suite)
+}
+
+/// How many runs of all variants reached `one`.
+fn runs_that_reached(suite: &SuiteReport, one: Sometimes) -> u64 {
+    suite.variants.iter().filter_map(|variant| variant.sometimes.get(one.name())).sum()
+}
+
+/// What no run reached, in a line: what the sweep says nothing about.
+fn never_reached(suite: &SuiteReport) -> String {
+    let missed = Sometimes::ALL.into_iter().filter(|one| runs_that_reached(suite, *one) == 0);
+    let missed: Vec<_> = missed.map(Sometimes::name).collect();
+    if missed.is_empty() {
+        return "Everything that a sweep should see sometimes was seen.\n".to_owned();
+    }
+    format!("Never seen: {}.\n", missed.join(", "))
 }
 
 fn headline(variant: &VariantReport) -> String {
@@ -79,6 +102,9 @@ fn headline(variant: &VariantReport) -> String {
     );
     for (property, runs) in &variant.violations {
         text += &format!("  {property} violated in {runs}\n");
+    }
+    if !variant.vacuous.is_empty() {
+        text += &format!("  never reached, so it proves nothing: {}\n", variant.vacuous.join(", "));
     }
     text.push('\n');
     text

@@ -9,14 +9,17 @@
 //! The rule a change must keep: nothing that is reported, times on the wall apart, depends on which thread
 //! ran what or which run ended first.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ironbird_reports::suite::{SuiteReport, VariantReport};
 use ironbird_sim::plan::FaultPlan;
 use ironbird_sim::properties::Property;
+use ironbird_sim::properties::sometimes::{self, Sometimes};
 use ironbird_sim::recovery::{Journey, journey};
 use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
+use ironbird_sim::signature::Signature;
 use ironbird_sim::spec::Spec;
 use rayon::prelude::*;
 
@@ -87,6 +90,10 @@ struct Summary {
     recovery: Option<Duration>,
     simulated: Duration,
     events: usize,
+    /// What it reached of what a sweep should see sometimes.
+    reached: BTreeSet<Sometimes>,
+    /// The failure it is counted with: the first that it shows.
+    first: Option<Signature>,
     outcome: Outcome,
 }
 
@@ -246,6 +253,8 @@ impl<'a> Runner<'a> {
                     recovery: None,
                     simulated: Duration::ZERO,
                     events: 0,
+                    reached: BTreeSet::new(),
+                    first: Some(Signature::of_panic(&panic)),
                     outcome: Outcome::Broken(panic),
                 };
             }
@@ -266,6 +275,10 @@ impl<'a> Runner<'a> {
             recovery: run.recovery,
             simulated: run.record.duration(),
             events: run.record.events.len(),
+            reached: sometimes::reached(&run.record),
+            first: run.violations.first().and_then(|first| {
+                Signature::of_all(&run.record, std::slice::from_ref(first)).into_iter().next()
+            }),
             outcome,
         }
     }
