@@ -95,7 +95,8 @@ pub(crate) fn leader_kill() -> Record {
         run.push("mysql-1", http("PUT", &format!("/v1/session/renew/{OLD}"), 200));
         run.push("consul", consul(ConsulEvent::SessionRenewed { session: OLD.to_owned() }));
     }
-    run.at(60_000).push("mysql-1", What::FaultBegan { fault: "pause mysql-1 for 120s".to_owned() });
+    run.at(60_000)
+        .push("mysql-1", What::FaultBegan { fault: "pause mysql-1 for 120s".to_owned(), number: 1 });
     run.at(61_000).push("client-1", refused(5));
     run.at(62_000).push("client-1", refused(6));
     for second in [70, 80, 90] {
@@ -135,7 +136,8 @@ pub(crate) fn leader_kill() -> Record {
     run.at(149_500).replication("mysql-2", "", false, false, "");
     run.push("mysql-2", What::Mysql(MysqlEvent::Writable { writable: true }));
     run.at(150_000).push("client-1", acknowledged(7, "mysql-2"));
-    run.at(180_000).push("mysql-1", What::FaultEnded { fault: "pause mysql-1 for 120s".to_owned() });
+    run.at(180_000)
+        .push("mysql-1", What::FaultEnded { fault: "pause mysql-1 for 120s".to_owned(), number: 1 });
     run.push(
         "mysql-1",
         What::Agent(Entry::HookFinished {
@@ -204,7 +206,7 @@ pub(crate) fn hostile() -> (Record, Vec<Violation>) {
     let text = || HOSTILE.to_owned();
     let mut run = Run::default();
     run.push(HOSTILE, What::Launched { why: text() });
-    run.push(HOSTILE, What::FaultBegan { fault: text() });
+    run.push(HOSTILE, What::FaultBegan { fault: text(), number: 0 });
     run.push(HOSTILE, What::Agent(Entry::log(Level::Error, HOSTILE, HOSTILE.repeat(300))));
     run.push(HOSTILE, What::Http { method: text(), path: text(), status: 200, took_us: 0 });
     run.push(
@@ -355,18 +357,18 @@ impl Run {
     }
 
     fn record(self, scenario: &str, instances: usize) -> Record {
-        let pause = Fault {
-            at: Span::exactly(Duration::from_secs(60)),
-            kind: FaultKind::Pause,
-            target: Target::Leader,
-            lasting: Lasting::For(Duration::from_secs(120)),
-        };
-        let lag = Fault {
-            at: Span::exactly(Duration::ZERO),
-            kind: FaultKind::Latency { peer: Target::Consul, delay: Duration::from_millis(50) },
-            target: Target::Replicas,
-            lasting: Lasting::Forever,
-        };
+        let pause = Fault::new(
+            Span::exactly(Duration::from_secs(60)),
+            FaultKind::Pause,
+            Target::Leader,
+            Lasting::For(Duration::from_secs(120)),
+        );
+        let lag = Fault::new(
+            Span::exactly(Duration::ZERO),
+            FaultKind::Latency { peer: Target::Consul.into(), delay: Duration::from_millis(50) },
+            Target::Replicas,
+            Lasting::Forever,
+        );
         Record {
             header: Header {
                 version: VERSION,

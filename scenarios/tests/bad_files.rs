@@ -89,6 +89,58 @@ const CASES: &[(&str, &str)] = &[
         "a rate that is none",
         "[[fault]]\nat = \"1s\"\nkind = \"loss\"\ntarget = \"leader\"\npeer = \"consul\"\nfor = \"ever\"\nrate = 2.0\n[variant.calm]\nexpect = \"pass\"\n",
     ),
+    (
+        "an unknown target in a list",
+        "[[fault]]\nat = \"1s\"\nkind = \"pause\"\nfor = \"1s\"\ntarget = [\"mysql-1\", \"stor\"]\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "an empty list of targets",
+        "[[fault]]\nat = \"1s\"\nkind = \"pause\"\nfor = \"1s\"\ntarget = []\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "a machine there is not in a list",
+        "[[fault]]\nat = \"1s\"\nkind = \"pause\"\nfor = \"1s\"\ntarget = [\"mysql-1\", \"mysql-77\"]\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "an unknown command",
+        "[[fault]]\nat = \"1s\"\nkind = \"hang-command\"\nfor = \"1s\"\ntarget = \"leader\"\ncommand = \"innobackup\"\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "a clock set by nothing",
+        "[[fault]]\nat = \"1s\"\nkind = \"clock-step\"\ntarget = \"leader\"\nstep = \"5\"\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "a clock that runs backwards",
+        "[[fault]]\nat = \"1s\"\nkind = \"clock-rate\"\nfor = \"1s\"\ntarget = \"leader\"\nrate = -1.0\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "a scale beyond what there can be",
+        "[[fault]]\nat = \"1s\"\nkind = \"scale\"\ntarget = \"newest\"\ninstances = 9\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "an upgrade in no time",
+        "[[fault]]\nat = \"1s\"\nkind = \"roll\"\ntarget = \"instances\"\nevery = \"0s\"\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "an upgrade of what is no container",
+        "[[fault]]\nat = \"1s\"\nkind = \"attrition\"\nfor = \"1m\"\ntarget = \"store\"\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "a range where one time is meant",
+        "[[fault]]\nat = \"1s\"\nkind = \"latency\"\nfor = \"1s\"\ntarget = \"leader\"\npeer = \"consul\"\ndelay = \"1s..2s\"\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "a duplicate of a stream",
+        "[[fault]]\nat = \"1s\"\nkind = \"duplicate\"\nfor = \"1s\"\ntarget = \"leader\"\npeer = \"consul\"\nrate = 0.5\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "two faults of one name",
+        "[[fault]]\nid = \"a\"\nat = \"1s\"\nkind = \"kill\"\ntarget = \"leader\"\n[[fault]]\nid = \"a\"\nat = \"2s\"\nkind = \"kill\"\ntarget = \"leader\"\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
+    (
+        "a name that is none",
+        "[[fault]]\nat = \"1s\"\nkind = \"kill\"\ntarget = \"leader\"\nid = 3\n[variant.calm]\nexpect = \"pass\"\n",
+    ),
     ("faults that are no list", "fault = \"kill\"\n[variant.calm]\nexpect = \"pass\"\n"),
     ("no variant", ""),
     ("no expectation", "[variant.calm]\n"),

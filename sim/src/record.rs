@@ -92,15 +92,19 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum What {
-    /// A fault of the plan began; `host` is its target.
+    /// A fault of the plan began; `host` is its target, `-` when it happened to nobody or to the scheduler.
     FaultBegan {
         /// The fault's kind and details, in words.
         fault: String,
+        /// Its place in the header's plan.
+        number: usize,
     },
     /// A fault of the plan ended.
     FaultEnded {
         /// The fault's kind and details, in words.
         fault: String,
+        /// Its place in the header's plan.
+        number: usize,
     },
     /// The scheduler started a container here.
     Launched {

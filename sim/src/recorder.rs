@@ -21,6 +21,16 @@ impl Recorder {
         Self { origin, events: Rc::default() }
     }
 
+    /// When time began.
+    pub fn origin(&self) -> Instant {
+        self.origin
+    }
+
+    /// Reads the events from number `from` on.
+    pub fn read_from(&self, from: usize, mut read: impl FnMut(&Event)) {
+        self.events.borrow().iter().skip(from).for_each(&mut read);
+    }
+
     /// Time since the start of the run.
     pub fn now(&self) -> Duration {
         self.origin.elapsed()

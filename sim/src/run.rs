@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::FaultPlan;
+use crate::plan::{Fault, FaultKind, FaultPlan};
 use crate::properties::{self, Violation};
 use crate::record::Record;
 use crate::seed::Seed;
@@ -41,8 +41,33 @@ pub fn machines(spec: &Spec, plan: &FaultPlan) -> Vec<String> {
 
 /// From when on the cluster is given its time to be whole: all faults are over and all instances started.
 pub fn quiet_at(spec: &Spec, plan: &FaultPlan) -> Duration {
-    let others = u32::try_from(spec.cluster.instances.saturating_sub(1)).unwrap_or(u32::MAX);
-    plan.quiet_at().max(spec.cluster.start_interval * others)
+    let count = |instances: usize| u32::try_from(instances).unwrap_or(u32::MAX);
+    let others = count(spec.cluster.instances.saturating_sub(1));
+    let over_at = |fault: &Fault| match fault.kind {
+        FaultKind::Roll { every } => fault.at.to + every * count(most_instances(spec, plan)),
+        FaultKind::Scale { .. } => fault.at.to + world::GRACE,
+        _ => Duration::ZERO,
+    };
+    let upgraded = plan.faults.iter().map(over_at).max().unwrap_or_default();
+    plan.quiet_at().max(upgraded).max(spec.cluster.start_interval * others)
+}
+
+/// How many instances the scheduler keeps once all faults are over.
+pub fn instances(spec: &Spec, plan: &FaultPlan) -> usize {
+    let scaled = plan.faults.iter().filter_map(|fault| Some((fault.at.from, scaled_to(fault)?)));
+    scaled.max_by_key(|(at, _)| *at).map_or(spec.cluster.instances, |(_, instances)| instances)
+}
+
+/// The most instances the scheduler ever keeps.
+pub fn most_instances(spec: &Spec, plan: &FaultPlan) -> usize {
+    plan.faults.iter().filter_map(scaled_to).chain([spec.cluster.instances]).max().unwrap_or_default()
+}
+
+fn scaled_to(fault: &Fault) -> Option<usize> {
+    match fault.kind {
+        FaultKind::Scale { instances } => Some(instances),
+        _ => None,
+    }
 }
 
 /// The time a cluster of `spec` may take from then on to be whole.

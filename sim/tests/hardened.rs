@@ -19,7 +19,7 @@ fn spec(faults: Vec<Fault>) -> Spec {
 
 fn fault(at: (u64, u64), target: Target, kind: FaultKind, lasting: Lasting) -> Fault {
     let [from, to] = [at.0, at.1].map(Duration::from_secs);
-    Fault { at: Span { from, to }, kind, target, lasting }
+    Fault::new(Span { from, to }, kind, target, lasting)
 }
 
 fn seconds(seconds: u64) -> Lasting {
@@ -36,7 +36,7 @@ fn violated(spec: &Spec, seeds: std::ops::Range<u64>) -> BTreeSet<Property> {
 
 #[test]
 fn a_primary_that_cannot_reach_consul_stops_taking_writes_before_another_one_starts() {
-    let cut = FaultKind::Cut { peer: Target::Consul };
+    let cut = FaultKind::Cut { peer: Target::Consul.into() };
     let spec = spec(vec![fault((180, 200), Target::Leader, cut, seconds(300))]);
     assert_eq!(violated(&spec, 16..32), BTreeSet::new());
 }

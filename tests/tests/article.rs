@@ -52,7 +52,9 @@ fn removed_by_hand_the_losers_are_replaced_by_replicas_that_work() {
         let winner = &locks(events)[0].holder;
         let removed: BTreeSet<_> = events
             .iter()
-            .filter(|event| matches!(&event.what, What::FaultBegan { fault } if fault.starts_with("remove")))
+            .filter(
+                |event| matches!(&event.what, What::FaultBegan { fault, .. } if fault.starts_with("remove")),
+            )
             .map(|event| (event.at, event.host.as_str()))
             .collect();
         assert_eq!(removed.len(), run.record.header.instances - 1, "seed {seed}: {removed:?}");
@@ -297,7 +299,7 @@ fn field(value: &str, name: &str) -> Option<Value> {
 
 fn kill(events: &[Event]) -> &Event {
     let is_kill =
-        |event: &&Event| matches!(&event.what, What::FaultBegan { fault } if fault.starts_with("kill"));
+        |event: &&Event| matches!(&event.what, What::FaultBegan { fault, .. } if fault.starts_with("kill"));
     events.iter().find(is_kill).expect("the plan kills the leader")
 }
 

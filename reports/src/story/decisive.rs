@@ -272,7 +272,7 @@ mod tests {
         let mut events = Vec::new();
         for number in 0..100 {
             let fault = format!("kill {number}");
-            events.push(("mysql-1", What::FaultBegan { fault }));
+            events.push(("mysql-1", What::FaultBegan { fault, number: 0 }));
             events.push(("mysql-1", What::Launched { why: number.to_string() }));
             events.push(("mysql-1", writable(number % 2 == 0)));
         }

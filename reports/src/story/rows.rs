@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_fault_or_a_violation_ends_every_repetition() {
-        let fault = || What::FaultBegan { fault: "kill a".to_owned() };
+        let fault = || What::FaultBegan { fault: "kill a".to_owned(), number: 0 };
         let events = vec![("a", say("x")), ("b", fault()), ("a", say("x")), ("a", say("x"))];
         assert_eq!(
             told(events, &[]),

@@ -17,8 +17,8 @@ use crate::text::{count, length, moment, plain};
 /// `what` in a sentence that is safe to print.
 pub(super) fn words(what: &What) -> String {
     plain(&match what {
-        What::FaultBegan { fault } => format!(">>> {fault}"),
-        What::FaultEnded { fault } => format!("<<< {fault}"),
+        What::FaultBegan { fault, .. } => format!(">>> {fault}"),
+        What::FaultEnded { fault, .. } => format!("<<< {fault}"),
         What::Launched { why } if why == "start" => "container starts".to_owned(),
         What::Launched { why } => format!("container starts: {why}"),
         What::Ended { how } => format!("container ends: {how}"),
@@ -150,13 +150,6 @@ pub(super) fn planned(fault: &Fault) -> String {
     }
     words += &format!(": {} {}", fault.kind.name(), fault.target);
     words += &match &fault.kind {
-        FaultKind::Kill
-        | FaultKind::PowerLoss
-        | FaultKind::Stop
-        | FaultKind::Remove
-        | FaultKind::Pause
-        | FaultKind::LoseDisk
-        | FaultKind::Trouble(_) => String::new(),
         FaultKind::Cut { peer } => format!(" from {peer}"),
         FaultKind::CutOneWay { peer } | FaultKind::Hold { peer } => format!(" to {peer}"),
         FaultKind::Latency { peer, delay } => format!(" to {peer}, {} more", length(*delay)),
@@ -165,6 +158,7 @@ pub(super) fn planned(fault: &Fault) -> String {
             format!(" to {peer}, {} % of segments", (rate * 1e5).round() / 1e3)
         }
         FaultKind::CatalogLag { delay } => format!(", {} behind", length(*delay)),
+        other => other.to_string(),
     };
     match fault.lasting {
         Lasting::Moment => {}

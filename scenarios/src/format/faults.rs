@@ -3,7 +3,7 @@
 //! [`ironbird_sim::plan::Fault`] checks itself when it is read, but as one value: its errors know only the
 //! whole table. This goes first, and reads each field with the very type the fault will use.
 
-use ironbird_sim::plan::{Fault, FaultKind, Span, Target};
+use ironbird_sim::plan::{COMMANDS, Fault, FaultKind, Shift, Span, Target, Targets};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -11,8 +11,6 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::complaints::Complaints;
 use super::limits::MAX_FAULTS;
-
-const FIELDS: [&str; 8] = ["at", "kind", "target", "for", "peer", "delay", "rate", "status"];
 
 /// A duration as faults write it.
 #[derive(Deserialize)]
@@ -56,15 +54,24 @@ fn check_one(fault: &Spanned<DeValue<'_>>, table: &DeTable<'_>, complaints: &mut
     let mut sound = true;
     for (key, value) in table {
         sound &= match key.get_ref().as_ref() {
-            "at" => reads_as::<Span>(value, complaints),
+            "id" | "step" | "command" if value.get_ref().as_str().is_none() => {
+                complaints.add(value.span(), format!("`{}` is a text", key.get_ref()), None);
+                false
+            }
+            "id" => true,
+            "at" | "delay" => reads_as::<Span>(value, complaints),
+            "step" => reads_as::<Shift>(value, complaints),
+            "command" => one_of(value, "command of an instance", COMMANDS, complaints),
+            "wipe" => reads_as::<bool>(value, complaints),
+            "instances" => reads_as::<usize>(value, complaints),
             "kind" => one_of(value, "kind of fault", FaultKind::NAMES, complaints),
-            "target" | "peer" => is_target(value, complaints),
+            "target" | "peer" => are_targets(value, complaints),
             "for" if value.get_ref().as_str() == Some("ever") => true,
-            "for" | "delay" => reads_as::<Length>(value, complaints),
+            "for" | "every" => reads_as::<Length>(value, complaints),
             "rate" => reads_as::<f64>(value, complaints),
             "status" => reads_as::<u16>(value, complaints),
             other => {
-                complaints.unknown(key.span(), "field of a fault", other, FIELDS);
+                complaints.unknown(key.span(), "field of a fault", other, Fault::FIELDS);
                 false
             }
         };
@@ -125,11 +132,23 @@ pub(super) fn one_of<const N: usize>(
     }
 }
 
+/// One target, or a list of them.
+fn are_targets(value: &Spanned<DeValue<'_>>, complaints: &mut Complaints<'_>) -> bool {
+    let Some(list) = value.get_ref().as_array() else {
+        return is_target(value, complaints);
+    };
+    let mut sound = true;
+    for target in list {
+        sound &= is_target(target, complaints);
+    }
+    sound && reads_as::<Targets>(value, complaints)
+}
+
 fn is_target(value: &Spanned<DeValue<'_>>, complaints: &mut Complaints<'_>) -> bool {
     match value.get_ref().as_str() {
         Some(word) if word.parse::<Target>().is_ok() => true,
         Some(word) => {
-            let roles = Target::ROLES.into_iter().chain(["mysql-1", "client-1"]);
+            let roles = Target::roles().chain(["mysql-1", "client-1"]);
             complaints.unknown(value.span(), "target", word, roles);
             false
         }

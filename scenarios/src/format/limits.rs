@@ -4,11 +4,12 @@
 //! finite (a client that writes every 0 s never lets the clock move), and some keep a mistyped file from
 //! taking all memory.
 
+use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use ironbird_sim::plan::{Fault, FaultKind, Lasting, Span, Target};
-use ironbird_sim::run::machines;
+use ironbird_sim::run::{machines, most_instances};
 use ironbird_sim::spec::Spec;
 use toml::de::{DeTable, DeValue};
 
@@ -66,9 +67,18 @@ pub(super) fn check(spec: &Spec, tree: &DeTable<'_>, whole: Range<usize>, compla
     at.number("workload", "clients", spec.workload.clients, 0..=32);
     at.span("workload", "interval", spec.workload.interval, MILLISECOND..=HOUR);
     // Numbers beyond their limits are no numbers of machines.
-    let machines = at.complaints.is_empty().then(|| machines(spec, &spec.plan()));
+    let plan = spec.plan();
+    let fits = at.complaints.is_empty() && (1..=7).contains(&most_instances(spec, &plan));
+    let machines = fits.then(|| machines(spec, &plan));
+    let mut ids = BTreeSet::new();
     for (index, fault) in spec.faults.iter().enumerate() {
         at.fault(index, fault);
+        if let Some(id) = &fault.id
+            && !ids.insert(id)
+        {
+            let place = at.place_in_fault(index, "id");
+            at.complaints.add(place, format!("another fault is called `{id}`"), None);
+        }
         if let Some(machines) = &machines {
             at.names(index, fault, machines);
         }
@@ -125,14 +135,23 @@ impl Checker<'_, '_, '_> {
             Lasting::For(length) => Some(length),
             Lasting::Moment | Lasting::Forever => None,
         };
-        let delay = match fault.kind {
-            FaultKind::Latency { delay, .. } | FaultKind::CatalogLag { delay } => Some(delay),
-            _ => None,
-        };
+        let (mut step, mut every) = (None, None);
+        match fault.kind {
+            FaultKind::ClockStep { step: shift } => step = Some(shift.by),
+            FaultKind::Roll { every: length } => every = Some(length),
+            FaultKind::Scale { instances } if !(1..=7).contains(&instances) => {
+                let place = self.place_in_fault(index, "instances");
+                let message = format!("`instances` must be 1 to 7, not {instances}");
+                self.complaints.add(place, message, None);
+            }
+            _ => {}
+        }
         for (field, value, limits) in [
             ("at", Some(fault.at), Duration::ZERO..=DAY),
             ("for", lasting.map(Span::exactly), MILLISECOND..=DAY),
-            ("delay", delay.map(Span::exactly), Duration::ZERO..=HOUR),
+            ("delay", fault.kind.delay().map(Span::exactly), Duration::ZERO..=HOUR),
+            ("step", step.map(Span::exactly), MILLISECOND..=DAY),
+            ("every", every.map(Span::exactly), SECOND..=HOUR),
         ] {
             if value.is_some_and(|value| beyond(value, &limits)) {
                 let place = self.place_in_fault(index, field);
@@ -143,12 +162,14 @@ impl Checker<'_, '_, '_> {
 
     /// Complains about machines that the world of this variant does not have.
     fn names(&mut self, index: usize, fault: &Fault, machines: &[String]) {
-        for (field, target) in [("target", Some(&fault.target)), ("peer", fault.kind.peer())] {
-            if let Some(Target::Host(name)) = target
-                && !machines.contains(name)
-            {
-                let place = self.place_in_fault(index, field);
-                self.complaints.unknown(place, "machine", name, machines.iter().map(String::as_str));
+        for (field, targets) in [("target", Some(&fault.target)), ("peer", fault.kind.peer())] {
+            for target in targets.into_iter().flatten() {
+                if let Target::Host(name) = target
+                    && !machines.contains(name)
+                {
+                    let place = self.place_in_fault(index, field);
+                    self.complaints.unknown(place, "machine", name, machines.iter().map(String::as_str));
+                }
             }
         }
     }

@@ -113,6 +113,8 @@ pub struct Consul {
     state: state::State,
     leader: leader::Leader,
     agent: agent::Local,
+    /// Whether the catalog is told nothing of what the agent knows.
+    sync_stalled: bool,
     timers: timers::Timers,
     cluster: Option<Box<cluster::Cluster>>,
     cache: api::Cache,
@@ -141,6 +143,7 @@ impl Consul {
             state: state::State::default(),
             leader: leader::Leader::default(),
             agent: agent::Local::default(),
+            sync_stalled: false,
             timers: timers::Timers::default(),
             cache: api::Cache::default(),
             cluster: None,
@@ -215,6 +218,27 @@ impl Consul {
         self.advance(now);
         self.state.catalogs.set_lag(self.now, reader, delay);
         self.changed();
+    }
+
+    /// How far `reader` lags, if it does.
+    pub(crate) fn catalog_lag(&self, reader: IpAddr) -> Option<Duration> {
+        self.state.catalogs.lag(reader)
+    }
+
+    /// Whether the catalog is told nothing.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.sync_stalled
+    }
+
+    /// Keeps from the catalog what this node's agent knows, from `now` on, or tells it again. Requests to
+    /// the agent are answered as ever.
+    pub fn stall_anti_entropy(&mut self, now: Duration, stalled: bool) {
+        self.advance(now);
+        self.sync_stalled = stalled;
+        if !stalled {
+            self.push();
+            self.settle_cluster();
+        }
     }
 
     /// Grows whenever a blocking query may have something new to say.

@@ -47,20 +47,32 @@ pub enum Impairment {
     Hold,
     /// Everything takes longer.
     Delay(Duration),
+    /// Everything takes longer, each time by another time up to this.
+    Jitter(Duration),
     /// A share is lost and sent again.
     Loss(f64),
+    /// A share of datagrams arrives twice. Segments do not: a kernel drops what it has had.
+    Duplicate(f64),
 }
 
 /// The state of one directed link.
 #[derive(Debug, Default)]
 struct Link {
     impairments: Vec<Impairment>,
+    /// Since when it is held; of several holds, the first.
+    held_since: Duration,
     stream: Option<ChaCha8Rng>,
+    /// What impairments draw comes from here, so that the rest of the link's draws stay what they are.
+    dice: Option<ChaCha8Rng>,
 }
 
 impl Link {
     fn has(&self, kind: fn(&Impairment) -> bool) -> bool {
         self.impairments.iter().any(kind)
+    }
+
+    fn is_held(&self) -> bool {
+        self.has(|impairment| *impairment == Impairment::Hold)
     }
 }
 
@@ -75,15 +87,22 @@ struct Flow {
     since: Duration,
     /// How often it has been tried.
     tries: u32,
+    /// The try that is due next; one that was due before has been overtaken.
+    due: Option<Try>,
 }
+
+/// One try to send what waits: no two are the same.
+pub(super) type Try = u64;
 
 /// What becomes of a segment.
 #[derive(Debug)]
 pub(super) enum Fate {
     /// It reaches the other kernel then.
     Arrives(Duration, Packet),
+    /// It does, and then again.
+    Twice([Duration; 2], Packet),
     /// Its flow is looked at again then.
-    Retry(Duration, FlowKey),
+    Retry(Duration, FlowKey, Try),
     /// It waits behind another, or for the end of a hold; or, a datagram, it is lost.
     Waits,
     /// The connection is given up: both kernels are told.
@@ -101,6 +120,7 @@ pub(super) struct Links {
     loss: f64,
     dark: Vec<bool>,
     flows: BTreeMap<FlowKey, Flow>,
+    tries: Try,
     until_sweep: u32,
 }
 
@@ -115,6 +135,7 @@ impl Links {
             loss,
             dark: vec![false; hosts.len()],
             flows: BTreeMap::new(),
+            tries: 0,
             until_sweep: SWEEP_EVERY,
         }
     }
@@ -125,8 +146,12 @@ impl Links {
     }
 
     /// Puts `impairment` on the link from one machine to another.
-    pub(super) fn impair(&mut self, from: HostIndex, to: HostIndex, impairment: Impairment) {
-        self.link(from, to).impairments.push(impairment);
+    pub(super) fn impair(&mut self, now: Duration, from: HostIndex, to: HostIndex, impairment: Impairment) {
+        let link = self.link(from, to);
+        if impairment == Impairment::Hold && !link.is_held() {
+            link.held_since = now;
+        }
+        link.impairments.push(impairment);
     }
 
     /// Takes `impairment` off again and says what was held and now arrives.
@@ -141,9 +166,10 @@ impl Links {
         if let Some(place) = impairments.iter().position(|known| *known == impairment) {
             impairments.remove(place);
         }
-        if impairment != Impairment::Hold || self.link(from, to).has(|i| *i == Impairment::Hold) {
+        if impairment != Impairment::Hold || self.link(from, to).is_held() {
             return Vec::new();
         }
+        let held_since = self.link(from, to).held_since;
         let held: Vec<FlowKey> = self
             .flows
             .iter()
@@ -154,12 +180,53 @@ impl Links {
             })
             .map(|(key, _)| *key)
             .collect();
-        held.into_iter().flat_map(|key| self.retry(now, key)).collect()
+        let mut fates = Vec::new();
+        for key in held {
+            if let Some(flow) = self.flows.get_mut(&key) {
+                // A hold has no timeouts: the time it took counts for nobody's.
+                flow.since += now.saturating_sub(held_since.max(flow.since));
+            }
+            fates.extend(self.attempt(now, key));
+        }
+        fates
     }
 
-    /// Forgets every segment under way from or to a machine that lost its memory.
+    /// Forgets every segment that a machine which lost its memory would have sent again.
     pub(super) fn forget(&mut self, ip: IpAddr) {
-        self.flows.retain(|(source, sink), _| source.ip() != ip && sink.ip() != ip);
+        self.flows.retain(|(source, _), _| source.ip() != ip);
+    }
+
+    /// Puts segments of one flow that were under way, in their order, before those that wait: there is
+    /// nobody any more to take them.
+    pub(super) fn lose(&mut self, now: Duration, packets: Vec<Packet>) -> Vec<Fate> {
+        let mut touched = Vec::new();
+        for packet in packets.into_iter().rev() {
+            // A datagram is just lost.
+            let Some(key) = flow_key(&packet) else { continue };
+            let flow = self.flows.entry(key).or_default();
+            if flow.waiting.is_empty() {
+                flow.since = now;
+                flow.tries = 0;
+            }
+            flow.waiting.push_front(packet);
+            touched.push(key);
+        }
+        touched.reverse();
+        let mut fates = Vec::new();
+        for key in touched {
+            let due = self.next_try();
+            let Some(flow) = self.flows.get_mut(&key) else { continue };
+            if flow.due.is_none() {
+                flow.due = Some(due);
+                fates.push(Fate::Retry(now + RTO_MIN, key, due));
+            }
+        }
+        fates
+    }
+
+    fn next_try(&mut self) -> Try {
+        self.tries += 1;
+        self.tries
     }
 
     /// Says what becomes of a segment that leaves its machine now.
@@ -176,7 +243,8 @@ impl Links {
         }
         let passes = self.passes(from, to);
         let latency = self.latency(from, to);
-        let held = self.link(from, to).has(|i| *i == Impairment::Hold);
+        let held = self.link(from, to).is_held();
+        let due = self.next_try();
         let flow = self.flows.entry(key).or_default();
         if !flow.waiting.is_empty() {
             flow.waiting.push_back(packet);
@@ -189,7 +257,11 @@ impl Links {
         flow.waiting.push_back(packet);
         flow.since = now;
         flow.tries = 0;
-        if held { Fate::Waits } else { Fate::Retry(now + RTO_MIN, key) }
+        if held {
+            return Fate::Waits;
+        }
+        flow.due = Some(due);
+        Fate::Retry(now + RTO_MIN, key, due)
     }
 
     /// A datagram arrives after its latency, or never: nobody sends it again, and nothing keeps its place.
@@ -197,24 +269,43 @@ impl Links {
         let (Some(&from), Some(&to)) = (self.by_ip.get(&packet.src), self.by_ip.get(&packet.dst)) else {
             return Fate::Waits;
         };
-        match self.passes(from, to) {
-            true => Fate::Arrives(now + self.latency(from, to), packet),
-            false => Fate::Waits,
+        if !self.passes(from, to) {
+            return Fate::Waits;
         }
+        let at = now + self.latency(from, to);
+        let mut once = 1.0;
+        for impairment in &self.link(from, to).impairments {
+            if let Impairment::Duplicate(rate) = impairment {
+                once *= 1.0 - rate;
+            }
+        }
+        if once < 1.0 && !self.dice(from, to).random_bool(once.clamp(0.0, 1.0)) {
+            return Fate::Twice([at, now + self.latency(from, to)], packet);
+        }
+        Fate::Arrives(at, packet)
     }
 
-    /// Tries again to send what waits in a flow.
-    pub(super) fn retry(&mut self, now: Duration, key: FlowKey) -> Vec<Fate> {
+    /// Tries again to send what waits in a flow, if this try has not been overtaken.
+    pub(super) fn retry(&mut self, now: Duration, key: FlowKey, due: Try) -> Vec<Fate> {
+        if self.flows.get(&key).is_some_and(|flow| flow.due == Some(due)) {
+            return self.attempt(now, key);
+        }
+        Vec::new()
+    }
+
+    fn attempt(&mut self, now: Duration, key: FlowKey) -> Vec<Fate> {
         let (source, sink) = key;
         let (Some(&from), Some(&to)) = (self.by_ip.get(&source.ip()), self.by_ip.get(&sink.ip())) else {
             return Vec::new();
         };
         let passes = self.passes(from, to);
         let latency = self.latency(from, to);
-        let held = self.link(from, to).has(|i| *i == Impairment::Hold);
+        let held = self.link(from, to).is_held();
+        let due = self.next_try();
         let Some(flow) = self.flows.get_mut(&key) else {
             return Vec::new();
         };
+        flow.due = None;
         let Some(first) = flow.waiting.front() else {
             return Vec::new();
         };
@@ -233,8 +324,9 @@ impl Links {
             return vec![Fate::Reset(key)];
         }
         flow.tries += 1;
+        flow.due = Some(due);
         let pause = RTO_MIN.saturating_mul(1 << flow.tries.min(16)).min(RTO_MAX);
-        vec![Fate::Retry(now + pause, key)]
+        vec![Fate::Retry(now + pause, key, due)]
     }
 
     fn link(&mut self, from: HostIndex, to: HostIndex) -> &mut Link {
@@ -252,20 +344,30 @@ impl Links {
         if link.has(|i| matches!(i, Impairment::Cut | Impairment::Hold)) {
             return false;
         }
-        let kept: f64 = link.impairments.iter().fold(1.0 - base_loss, |kept, impairment| match impairment {
+        let kept: f64 = link.impairments.iter().fold(1.0, |kept, impairment| match impairment {
             Impairment::Loss(rate) => kept * (1.0 - rate),
             _ => kept,
         });
-        kept >= 1.0 || self.stream(from, to).random_bool(kept.clamp(0.0, 1.0))
+        let base = base_loss <= 0.0 || self.stream(from, to).random_bool((1.0 - base_loss).clamp(0.0, 1.0));
+        let fault = kept >= 1.0 || self.dice(from, to).random_bool(kept.clamp(0.0, 1.0));
+        base && fault
     }
 
     fn latency(&mut self, from: HostIndex, to: HostIndex) -> Duration {
         let base = self.latency;
-        let drawn = base.sample(self.stream(from, to));
-        self.link(from, to).impairments.iter().fold(drawn, |sum, impairment| match impairment {
-            Impairment::Delay(extra) => sum + *extra,
-            _ => sum,
-        })
+        let mut sum = base.sample(self.stream(from, to));
+        for number in 0..self.link(from, to).impairments.len() {
+            sum += match self.link(from, to).impairments[number] {
+                Impairment::Delay(extra) => extra,
+                Impairment::Jitter(most) => {
+                    Span { from: Duration::ZERO, to: most }.sample(self.dice(from, to))
+                }
+                Impairment::Cut | Impairment::Hold | Impairment::Loss(_) | Impairment::Duplicate(_) => {
+                    Duration::ZERO
+                }
+            };
+        }
+        sum
     }
 
     /// Draws everything from now on from another seed.
@@ -281,6 +383,13 @@ impl Links {
         let entity = (from * self.names.len() + to, &self.names[from], &self.names[to]);
         let link = &mut self.links[entity.0];
         link.stream.get_or_insert_with(|| seed.stream("network", &format!("{}>{}", entity.1, entity.2)))
+    }
+
+    fn dice(&mut self, from: HostIndex, to: HostIndex) -> &mut ChaCha8Rng {
+        let seed = self.seed;
+        let entity = (from * self.names.len() + to, &self.names[from], &self.names[to]);
+        let link = &mut self.links[entity.0];
+        link.dice.get_or_insert_with(|| seed.stream("impairment", &format!("{}>{}", entity.1, entity.2)))
     }
 
     fn sweep(&mut self, now: Duration) {
@@ -344,7 +453,7 @@ mod tests {
         events: &mut dyn FnMut(&mut Links, Duration) -> Vec<Fate>,
     ) -> Vec<(Duration, u32)> {
         let mut arrivals = Vec::new();
-        let mut retries: BTreeMap<Duration, Vec<FlowKey>> = BTreeMap::new();
+        let mut retries: BTreeMap<Duration, Vec<(FlowKey, Try)>> = BTreeMap::new();
         let end = Duration::from_secs(2_000);
         let mut now = Duration::ZERO;
         while now < end {
@@ -353,13 +462,14 @@ mod tests {
             {
                 fates.push(links.send(now, segment(u32::try_from(index).unwrap())));
             }
-            for key in retries.remove(&now).unwrap_or_default() {
-                fates.extend(links.retry(now, key));
+            for (key, due) in retries.remove(&now).unwrap_or_default() {
+                fates.extend(links.retry(now, key, due));
             }
             for fate in fates {
                 match fate {
                     Fate::Arrives(at, packet) => arrivals.push((at, seq(&packet))),
-                    Fate::Retry(at, key) => retries.entry(at).or_default().push(key),
+                    Fate::Twice(..) => panic!("a segment arrives once"),
+                    Fate::Retry(at, key, due) => retries.entry(at).or_default().push((key, due)),
                     Fate::Waits => {}
                     Fate::Reset(_) => arrivals.push((now, u32::MAX)),
                 }
@@ -400,7 +510,7 @@ mod tests {
         let mut links = links(Span::millis(2, 2), 0.0);
         let arrivals = run(&mut links, &[1, 5_000], &mut |links, now| {
             match now.as_millis() {
-                0 => links.impair(0, 1, Impairment::Cut),
+                0 => links.impair(now, 0, 1, Impairment::Cut),
                 8_000 => return links.repair(now, 0, 1, Impairment::Cut),
                 _ => {}
             }
@@ -416,7 +526,7 @@ mod tests {
         let mut links = links(Span::millis(2, 2), 0.0);
         let arrivals = run(&mut links, &[1, 2, 3], &mut |links, now| {
             match now.as_millis() {
-                0 => links.impair(0, 1, Impairment::Hold),
+                0 => links.impair(now, 0, 1, Impairment::Hold),
                 500 => return links.repair(now, 0, 1, Impairment::Hold),
                 _ => {}
             }
@@ -429,7 +539,7 @@ mod tests {
     #[test]
     fn a_cut_that_outlasts_the_user_timeout_resets_the_flow() {
         let mut links = links(Span::millis(2, 2), 0.0);
-        links.impair(0, 1, Impairment::Cut);
+        links.impair(Duration::ZERO, 0, 1, Impairment::Cut);
         let arrivals = run(&mut links, &[1], &mut |_, _| Vec::new());
         let [(at, u32::MAX)] = arrivals[..] else { panic!("{arrivals:?}") };
         assert!(at >= USER_TIMEOUT && at < USER_TIMEOUT + RTO_MAX, "{at:?}");
@@ -445,7 +555,7 @@ mod tests {
         assert!(
             matches!(links.send(Duration::ZERO, datagram(2)), Fate::Arrives(at, _) if at.as_millis() == 2)
         );
-        links.impair(0, 1, Impairment::Cut);
+        links.impair(Duration::ZERO, 0, 1, Impairment::Cut);
         assert!(matches!(links.send(Duration::ZERO, datagram(2)), Fate::Waits));
         assert!(links.repair(Duration::from_secs(1), 0, 1, Impairment::Cut).is_empty());
     }
@@ -453,7 +563,96 @@ mod tests {
     #[test]
     fn a_one_way_cut_leaves_the_way_back_open() {
         let mut links = links(Span::millis(2, 2), 0.0);
-        links.impair(1, 0, Impairment::Cut);
+        links.impair(Duration::ZERO, 1, 0, Impairment::Cut);
         assert!(matches!(links.send(Duration::ZERO, segment(0)), Fate::Arrives(..)));
+    }
+
+    #[test]
+    fn a_try_that_was_due_before_a_hold_ended_is_overtaken() {
+        let mut links = links(Span::millis(2, 2), 0.0);
+        let (key, ms) = (flow_key(&segment(0)).unwrap(), Duration::from_millis);
+        links.impair(ms(0), 0, 1, Impairment::Cut);
+        let Fate::Retry(_, _, first) = links.send(ms(0), segment(0)) else { panic!("it waits") };
+        links.impair(ms(100), 0, 1, Impairment::Hold);
+        links.repair(ms(120), 0, 1, Impairment::Cut);
+        assert!(matches!(links.repair(ms(150), 0, 1, Impairment::Hold)[..], [Fate::Arrives(..)]));
+        links.impair(ms(160), 0, 1, Impairment::Cut);
+        let Fate::Retry(_, _, second) = links.send(ms(160), segment(1)) else { panic!("it waits") };
+        assert!(links.retry(ms(200), key, first).is_empty());
+        assert!(matches!(links.retry(ms(360), key, second)[..], [Fate::Retry(..)]));
+    }
+
+    #[test]
+    fn the_time_of_a_hold_counts_for_no_timeout() {
+        let mut links = links(Span::millis(2, 2), 0.0);
+        let s = Duration::from_secs;
+        links.impair(s(0), 0, 1, Impairment::Cut);
+        let Fate::Retry(..) = links.send(s(0), segment(0)) else { panic!("it waits") };
+        links.impair(s(10), 0, 1, Impairment::Hold);
+        let after = links.repair(s(2_000), 0, 1, Impairment::Hold);
+        assert!(matches!(after[..], [Fate::Retry(..)]), "{after:?}");
+        assert_eq!(links.flows.values().next().unwrap().since, s(1_990));
+    }
+
+    #[test]
+    fn what_a_dead_machine_was_sent_is_sent_again_in_order() {
+        let mut links = links(Span::millis(2, 2), 0.0);
+        let ms = Duration::from_millis;
+        links.impair(ms(0), 0, 1, Impairment::Cut);
+        links.send(ms(0), segment(2));
+        links.repair(ms(0), 0, 1, Impairment::Cut);
+        assert!(links.lose(ms(1), vec![segment(0), segment(1)]).is_empty(), "a try is due already");
+        links.forget(B);
+        let (key, due) = links.flows.iter().map(|(key, flow)| (*key, flow.due.unwrap())).next().unwrap();
+        let order: Vec<_> = links
+            .retry(ms(200), key, due)
+            .iter()
+            .map(|fate| match fate {
+                Fate::Arrives(_, packet) => seq(packet),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(order, [0, 1, 2]);
+        links.send(ms(300), segment(3));
+        assert!(matches!(links.lose(ms(301), vec![segment(3)])[..], [Fate::Retry(..)]));
+        links.forget(A);
+        assert!(links.flows.is_empty());
+    }
+
+    #[test]
+    fn datagrams_are_doubled_and_segments_are_not() {
+        let mut links = links(Span::millis(2, 2), 0.0);
+        links.impair(Duration::ZERO, 0, 1, Impairment::Duplicate(1.0));
+        let datagram = UdpDatagram { src_port: 1, dst_port: 2, payload: Bytes::new() };
+        let packet = Packet { src: A, dst: B, ttl: 64, payload: Transport::Udp(datagram) };
+        assert!(matches!(links.send(Duration::ZERO, packet), Fate::Twice(..)));
+        assert!(matches!(links.send(Duration::ZERO, segment(0)), Fate::Arrives(..)));
+    }
+
+    #[test]
+    fn a_jitter_that_is_over_leaves_the_link_as_if_it_had_never_been() {
+        let arrivals = |jitter: bool| -> Vec<Duration> {
+            let mut links = links(Span::millis(1, 100), 0.0);
+            let send = |links: &mut Links, second: u32| match links
+                .send(Duration::from_secs(1) * second, segment(second))
+            {
+                Fate::Arrives(at, _) => at,
+                other => panic!("{other:?}"),
+            };
+            let mut arrivals = vec![send(&mut links, 0)];
+            let most = Impairment::Jitter(Duration::from_millis(500));
+            if jitter {
+                links.impair(Duration::from_millis(1), 0, 1, most);
+            }
+            arrivals.push(send(&mut links, 1));
+            if jitter {
+                links.repair(Duration::from_millis(1_500), 0, 1, most);
+            }
+            arrivals.extend((2..5).map(|second| send(&mut links, second)));
+            arrivals
+        };
+        let (calm, jittery) = (arrivals(false), arrivals(true));
+        assert_ne!(calm[1], jittery[1]);
+        assert_eq!(calm[2..], jittery[2..]);
     }
 }

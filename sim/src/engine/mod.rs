@@ -35,7 +35,7 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, Sleep};
 use turmoil_net::{EnterGuard, HostId, KernelConfig, Net, Packet, TcpFlags, TcpSegment, Transport};
 
-use link::{Fate, FlowKey, Links};
+use link::{Fate, FlowKey, Links, Try};
 pub use link::{HostIndex, Impairment};
 use wake::{EngineWaker, HostWaker};
 
@@ -66,13 +66,14 @@ struct Slot {
     tasks: Option<LocalSet>,
     flag: Arc<HostWaker>,
     waker: Waker,
-    paused: bool,
+    /// How many pauses it is under.
+    pauses: u32,
 }
 
 /// Something of the engine's own that is due at a time.
 enum Due {
     Deliver(Packet),
-    Retry(FlowKey),
+    Retry(FlowKey, Try),
 }
 
 /// Machines, links and time.
@@ -123,7 +124,7 @@ impl Engine {
                     tasks: None,
                     waker: Waker::from(Arc::clone(&flag)),
                     flag,
-                    paused: false,
+                    pauses: 0,
                 }
             })
             .collect();
@@ -167,7 +168,7 @@ impl Engine {
         self.origin
     }
 
-    /// Starts `life` on a machine that has none.
+    /// Starts `life` on a machine that has none. One that is paused lives when it goes on.
     ///
     /// # Panics
     /// When the machine already lives.
@@ -179,7 +180,6 @@ impl Engine {
         let tasks = LocalSet::new();
         tasks.spawn_local(life);
         slot.tasks = Some(tasks);
-        slot.paused = false;
         self.links.set_dark(host, false);
         self.slots[host].waker.wake_by_ref();
     }
@@ -209,23 +209,36 @@ impl Engine {
         self.purge(host);
         let ip = self.slots[host].ip;
         self.links.forget(ip);
-        self.due.retain(|_, due| !matches!(due, Due::Deliver(packet) if packet.dst == ip));
+        // What was under way to it is tried again by whoever sent it.
+        let mut lost = Vec::new();
+        self.due.retain(|_, due| match due {
+            Due::Deliver(packet) if packet.dst == ip => {
+                lost.push(packet.clone());
+                false
+            }
+            _ => true,
+        });
+        for fate in self.links.lose(self.now(), lost) {
+            self.settle(fate);
+        }
     }
 
-    /// Stops polling a machine; what is sent to it piles up in its kernel.
+    /// Stops polling a machine; what is sent to it piles up in its kernel. Each pause ends by itself: a
+    /// machine under two of them goes on when both are over.
     pub fn pause(&mut self, host: HostIndex) {
-        self.slots[host].paused = true;
+        self.slots[host].pauses += 1;
     }
 
-    /// Lets a paused machine go on.
+    /// Ends a pause.
     pub fn resume(&mut self, host: HostIndex) {
-        self.slots[host].paused = false;
-        self.slots[host].waker.wake_by_ref();
+        let slot = &mut self.slots[host];
+        slot.pauses = slot.pauses.saturating_sub(1);
+        slot.waker.wake_by_ref();
     }
 
     /// Puts an impairment on the way from one machine to another.
     pub fn impair(&mut self, from: HostIndex, to: HostIndex, impairment: Impairment) {
-        self.links.impair(from, to, impairment);
+        self.links.impair(self.now(), from, to, impairment);
     }
 
     /// Takes it off again.
@@ -276,7 +289,7 @@ impl Engine {
     fn run_woken(&mut self) -> bool {
         self.order.clear();
         for (index, slot) in self.slots.iter().enumerate() {
-            if !slot.paused && slot.flag.take() && slot.tasks.is_some() {
+            if slot.pauses == 0 && slot.flag.take() && slot.tasks.is_some() {
                 self.order.push(index);
             }
         }
@@ -298,7 +311,7 @@ impl Engine {
 
     fn anyone_woken(&self) -> bool {
         // A paused machine keeps its flag, and is not asked before it resumes.
-        self.slots.iter().any(|slot| !slot.paused && slot.tasks.is_some() && slot.flag.is_set())
+        self.slots.iter().any(|slot| slot.pauses == 0 && slot.tasks.is_some() && slot.flag.is_set())
     }
 
     /// Takes what all kernels have to send and settles each segment's fate.
@@ -315,7 +328,11 @@ impl Engine {
     fn settle(&mut self, fate: Fate) {
         match fate {
             Fate::Arrives(at, packet) => self.schedule_at(at, Due::Deliver(packet)),
-            Fate::Retry(at, key) => self.schedule_at(at, Due::Retry(key)),
+            Fate::Twice([first, second], packet) => {
+                self.schedule_at(first, Due::Deliver(packet.clone()));
+                self.schedule_at(second, Due::Deliver(packet));
+            }
+            Fate::Retry(at, key, due) => self.schedule_at(at, Due::Retry(key, due)),
             Fate::Waits => {}
             Fate::Reset((source, sink)) => {
                 self.reset(source, sink);
@@ -340,8 +357,8 @@ impl Engine {
                     any = true;
                     self.net.deliver(packet);
                 }
-                Due::Retry(key) => {
-                    for fate in self.links.retry(now, key) {
+                Due::Retry(key, due) => {
+                    for fate in self.links.retry(now, key, due) {
                         self.settle(fate);
                     }
                 }
@@ -359,8 +376,8 @@ impl Engine {
 
     /// Clears what is left in a dead machine's kernel, so that its next life starts with a clean one.
     fn purge(&mut self, host: HostIndex) {
-        let slot = &self.slots[host];
-        let left: Vec<_> = turmoil_net::netstat(slot.ip)
+        let ip = self.slots[host].ip;
+        let left: Vec<_> = turmoil_net::netstat(ip)
             .entries
             .into_iter()
             .filter_map(|entry| Some((entry.local, entry.peer?)))
@@ -368,10 +385,15 @@ impl Engine {
         for (local, peer) in left {
             self.reset(local, peer);
         }
-        // Answers to those resets go nowhere: the connections are unknown by now.
+        // Answers to those resets go nowhere: the connections are unknown by now. What other machines have
+        // to send is no part of this.
+        let now = self.now();
         let mut egress = std::mem::take(&mut self.egress);
         self.net.egress_all(&mut egress);
-        egress.clear();
+        for packet in egress.drain(..).filter(|packet| packet.src != ip) {
+            let fate = self.links.send(now, packet);
+            self.settle(fate);
+        }
         self.egress = egress;
     }
 

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ironbird_agent::host::{Command, Host, Listener, Signal};
+use ironbird_agent::host::{Command, Exit, Host, Listener, Signal};
 use ironbird_agent::journal::Entry;
 use rand_chacha::ChaCha8Rng;
 use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
 
 use super::process::ProcessState;
-use super::{Machine, SimProcess};
+use super::{Ailment, Machine, Run, SimProcess};
 use crate::record::What;
 use crate::seed::Turn;
 
@@ -38,7 +38,7 @@ impl SimHost {
     }
 
     /// Runs `life` as this process: ends with it, or with a signal that is not handled.
-    pub async fn live(self, life: impl Future<Output = ironbird_agent::host::Exit> + 'static) {
+    pub async fn live(self, life: impl Future<Output = Exit> + 'static) {
         let machine = Rc::clone(&self.machine);
         let state = Rc::clone(&self.process);
         drop(self);
@@ -65,15 +65,15 @@ impl Host for SimHost {
     }
 
     fn now(&self) -> Duration {
-        self.machine.recorder.now()
+        self.machine.clock.now()
     }
 
     fn unix_time(&self) -> Duration {
-        EPOCH + self.now()
+        self.machine.clock.wall(EPOCH)
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
-        tokio::time::sleep(duration)
+        self.machine.clock.sleep(duration)
     }
 
     fn random(&self, purpose: &str) -> ChaCha8Rng {
@@ -91,12 +91,13 @@ impl Host for SimHost {
     }
 
     fn spawn(&self, command: &Command) -> io::Result<SimProcess> {
-        let Some(program) = self.machine.programs.find(&command.program) else {
+        let Some((name, program)) = self.machine.programs.find(&command.program) else {
             return Err(io::Error::new(io::ErrorKind::NotFound, format!("{}: not found", command.program)));
         };
-        let state = ProcessState::new(&self.machine);
+        let state = ProcessState::new(&self.machine, name);
         let host = Self::new(Rc::clone(&self.machine), Rc::clone(&state));
-        let run = program(host, command.args.clone());
+        let ailment = self.machine.ailment_of(name);
+        let run = suffer(name, ailment, host.clone(), program(host, command.args.clone()));
         tokio::task::spawn_local(Rc::clone(&state).live(run, Rc::clone(&self.machine)));
         Ok(SimProcess::new(state))
     }
@@ -117,12 +118,19 @@ impl Host for SimHost {
     }
 
     fn read_file(&self, path: &Path) -> impl Future<Output = io::Result<Vec<u8>>> + 'static {
-        let content = self.machine.disk.borrow().read(path).map(<[u8]>::to_vec);
-        std::future::ready(content.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)))
+        std::future::ready(self.machine.disk.borrow().get(path).map(<[u8]>::to_vec))
     }
 
     fn write_file(&self, path: &Path, content: Vec<u8>) -> impl Future<Output = io::Result<()>> + 'static {
-        std::future::ready(self.machine.disk.borrow_mut().write(path, content))
+        let mut disk = self.machine.disk.borrow_mut();
+        let written = disk.write(path, content);
+        let wait = disk.slow().map(|delay| self.sleep(delay));
+        async move {
+            if let Some(wait) = wait {
+                wait.await;
+            }
+            written
+        }
     }
 
     fn remove(&self, path: &Path) -> impl Future<Output = io::Result<()>> + 'static {
@@ -136,6 +144,22 @@ impl Host for SimHost {
 
     fn journal(&self, entry: Entry) {
         self.record(What::Agent(entry));
+    }
+}
+
+/// A program's run with what is wrong with it.
+fn suffer(name: &str, ailment: Option<Ailment>, host: SimHost, run: Run) -> Run {
+    match ailment {
+        None => run,
+        Some(Ailment::Slow(delay)) => Box::pin(async move {
+            host.sleep(delay).await;
+            run.await
+        }),
+        Some(Ailment::Fails) => {
+            let stderr = format!("{name}: Input/output error").into_bytes();
+            Box::pin(std::future::ready(Exit { code: Some(1), stderr, ..Exit::default() }))
+        }
+        Some(Ailment::Hangs) => Box::pin(std::future::pending()),
     }
 }
 

@@ -5,6 +5,8 @@
 //! the simulated one the way a kernel finds a file. A process that ends, is killed, or whose handle is
 //! dropped takes its own children along, because it owns their handles.
 
+mod ailing;
+mod clock;
 mod disk;
 mod host;
 mod local;
@@ -15,15 +17,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ironbird_agent::host::Exit;
 
+pub use ailing::Ailment;
+use clock::Clock;
 pub use disk::Disk;
 pub use host::{SimHost, SimListener};
 pub use local::LocalListener;
 use process::ProcessState;
 pub use process::SimProcess;
 
+use crate::plan::Shift;
 use crate::recorder::Recorder;
 use crate::seed::{Seed, Turn};
 
@@ -47,9 +53,11 @@ impl Programs {
         self.0.insert(name, Rc::new(move |host, args| Box::pin(program(host, args))));
     }
 
-    fn find(&self, name: &str) -> Option<&Program> {
+    /// The program of a name, and the name it has in the table.
+    fn find(&self, name: &str) -> Option<(&'static str, &Program)> {
         // A path is a program by its last part: every machine has the same ones.
-        self.0.get(name.rsplit('/').next().unwrap_or(name))
+        let (name, program) = self.0.get_key_value(name.rsplit('/').next().unwrap_or(name))?;
+        Some((name, program))
     }
 }
 
@@ -61,6 +69,8 @@ pub struct Machine {
     recorder: Recorder,
     programs: Programs,
     disk: RefCell<Disk>,
+    clock: Rc<Clock>,
+    ailments: RefCell<ailing::Ailments>,
     processes: RefCell<BTreeMap<u32, Rc<ProcessState>>>,
     next_pid: Cell<u32>,
     locks: RefCell<BTreeSet<String>>,
@@ -85,6 +95,8 @@ impl Machine {
             name: name.to_owned(),
             address,
             seed,
+            clock: Clock::new(recorder.origin()),
+            ailments: RefCell::default(),
             recorder,
             programs,
             disk: RefCell::default(),
@@ -118,6 +130,37 @@ impl Machine {
         &self.disk
     }
 
+    /// How often it was started.
+    pub fn boots(&self) -> u32 {
+        self.boots.get()
+    }
+
+    /// What its monotonic clock shows.
+    pub fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// Lets its clocks run at another rate, 1 being right.
+    pub fn set_clock_rate(&self, rate: f64) {
+        self.clock.set_rate(rate);
+    }
+
+    /// Sets its wall clock.
+    pub fn step_clock(&self, shift: Shift) {
+        self.clock.step(shift);
+    }
+
+    /// Kills every process of a program, as `killall -9` does, and says whether there was one.
+    pub fn kill_all(&self, program: &str) -> bool {
+        let processes: Vec<_> = self.processes.borrow().values().cloned().collect();
+        let mut found = false;
+        for process in processes.iter().filter(|process| process.program == program) {
+            process.deliver(ironbird_agent::host::Signal::Kill);
+            found = true;
+        }
+        found
+    }
+
     /// Its record.
     pub fn recorder(&self) -> &Recorder {
         &self.recorder
@@ -141,7 +184,7 @@ impl Machine {
         self.boots.set(self.boots.get() + 1);
         self.next_pid.set(1);
         self.processes.borrow_mut().clear();
-        SimHost::new(Rc::clone(self), ProcessState::new(self))
+        SimHost::new(Rc::clone(self), ProcessState::new(self, "init"))
     }
 
     /// Sends `signal` to the first process, from outside. Says whether there is one.

@@ -12,6 +12,8 @@ use super::{Machine, Run};
 /// What a machine knows of one process.
 pub(super) struct ProcessState {
     pub(super) pid: u32,
+    /// What runs in it.
+    pub(super) program: &'static str,
     /// Signals not yet taken by the process.
     pending: RefCell<VecDeque<Signal>>,
     /// Whether the process has asked for signals: until then one it could handle ends it.
@@ -24,11 +26,12 @@ pub(super) struct ProcessState {
 
 impl ProcessState {
     /// Enters a new process into the machine's table.
-    pub(super) fn new(machine: &Machine) -> Rc<Self> {
+    pub(super) fn new(machine: &Machine, program: &'static str) -> Rc<Self> {
         let pid = machine.next_pid.get();
         machine.next_pid.set(pid + 1);
         let state = Rc::new(Self {
             pid,
+            program,
             pending: RefCell::default(),
             handles_signals: Cell::new(false),
             killed: Cell::new(false),

@@ -99,11 +99,15 @@ impl SessionTtl {
                 self.leader = None;
             }
             // A leader that is ended, or stands still, expires nothing, and cannot say so.
-            What::FaultBegan { fault } if self.leader.as_ref() == Some(&event.host) && silences(fault) => {
+            What::FaultBegan { fault, .. }
+                if self.leader.as_ref() == Some(&event.host) && silences(fault) =>
+            {
                 self.silenced = self.leader.take();
             }
             // One that goes on leads on, unless it says otherwise, or another does.
-            What::FaultEnded { fault } if self.silenced.as_ref() == Some(&event.host) && is_pause(fault) => {
+            What::FaultEnded { fault, .. }
+                if self.silenced.as_ref() == Some(&event.host) && is_pause(fault) =>
+            {
                 let back = self.silenced.take();
                 if self.leader.is_none() {
                     self.leader = back;
@@ -121,8 +125,8 @@ impl SessionTtl {
 
     fn see_server(&mut self, event: &Event) {
         match &event.what {
-            What::FaultBegan { fault } if is_pause(fault) => self.stopped = true,
-            What::FaultEnded { fault } if is_pause(fault) => {
+            What::FaultBegan { fault, .. } if is_pause(fault) => self.stopped = true,
+            What::FaultEnded { fault, .. } if is_pause(fault) => {
                 self.stopped = false;
                 for session in self.sessions.values_mut() {
                     session.due = session.due.max(event.at);

@@ -77,12 +77,12 @@ impl Script {
 
     pub(crate) fn fault_began(&mut self, host: &str, fault: &str) -> &mut Self {
         let fault = fault.to_owned();
-        self.push(host, What::FaultBegan { fault })
+        self.push(host, What::FaultBegan { fault, number: 0 })
     }
 
     pub(crate) fn fault_ended(&mut self, host: &str, fault: &str) -> &mut Self {
         let fault = fault.to_owned();
-        self.push(host, What::FaultEnded { fault })
+        self.push(host, What::FaultEnded { fault, number: 0 })
     }
 
     pub(crate) fn launched(&mut self, host: &str) -> &mut Self {

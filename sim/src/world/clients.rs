@@ -3,7 +3,9 @@
 //! A write's outcome is what the client knows: acknowledged, refused, or unknown because the answer never
 //! came. An unknown write is not repeated; whether it happened is for the record to tell.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ironbird_agent::consul::Consul;
@@ -23,23 +25,23 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// The statement was interrupted: it may be committed.
 const INTERRUPTED: u16 = 1317;
 
-/// Writes until the machine ends. Client `number` of `clients` uses ids that no other one uses.
+/// Writes until the machine ends. Of `clients` clients each uses every so-many-th id from its own `next` on,
+/// which outlives it: ids that no other one uses, in this life or another.
 pub(super) async fn write_forever(
     host: SimHost,
     consul: SocketAddr,
     interval: Span,
-    number: u64,
+    next: Rc<Cell<u64>>,
     clients: u64,
 ) -> Exit {
     let consul = Consul::new(host.clone(), consul);
     let mut random = host.random("workload");
     let mut connection: Option<(Client, String)> = None;
-    let mut id = number + 1;
     loop {
         host.sleep(interval.sample(&mut random).max(Duration::from_millis(1))).await;
+        let id = next.replace(next.get() + clients);
         let outcome = write(&host, &consul, &mut connection, id).await;
         host.record(What::Write { id, outcome });
-        id += clients;
     }
 }
 

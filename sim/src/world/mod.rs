@@ -9,25 +9,29 @@ mod consul;
 mod container;
 mod director;
 mod observer;
+mod roles;
 mod store;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use self::consul::Node;
+pub(crate) use self::director::GRACE;
 use self::director::{Cluster, Director};
 use self::observer::{NodeObserver, WorldObserver};
+use self::store::Objects;
 use crate::consul::ConsulConfig;
 use crate::consul::chaos::Chaos;
 use crate::consul::cluster::ClusterConfig;
 use crate::engine::{Engine, HostIndex};
 use crate::machine::{Machine, Programs};
 use crate::mysql;
-use crate::plan::{Fault, FaultKind, FaultPlan, Target};
+use crate::plan::{Fault, FaultKind, FaultPlan, Ground, Lasting};
 use crate::record::{Header, Record, VERSION};
 use crate::recorder::Recorder;
-use crate::run::{quiet_at, recovery_bound};
+use crate::run::{instances, most_instances, quiet_at, recovery_bound};
 use crate::seed::Seed;
 use crate::spec::Spec;
 
@@ -51,16 +55,15 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn new(spec: &Spec, plan: &FaultPlan) -> Self {
+        let most = most_instances(spec, plan);
         let deaths: usize = plan
             .faults
             .iter()
-            .filter(|fault| fault.kind.ends_container() && !fault.target.is_consul())
-            .map(|fault| match fault.target {
-                Target::Replicas | Target::Instances | Target::Unhealthy => spec.cluster.instances,
-                _ => 1,
-            })
+            .filter(|fault| needs_machines(fault))
+            .flat_map(|fault| &fault.target)
+            .map(|target| if target.is_many() { most } else { 1 })
             .sum();
-        let machines = (spec.cluster.instances + deaths + SPARE_MACHINES).min(MACHINES_MAX);
+        let machines = (most + deaths + SPARE_MACHINES).min(MACHINES_MAX);
         let (servers, agents) = (spec.consul.servers, spec.consul.agents);
         let clients = spec.workload.clients;
         let server = |number| if servers == 1 { "consul".to_owned() } else { format!("consul-{number}") };
@@ -79,6 +82,10 @@ impl Layout {
 
     pub(crate) fn into_names(self) -> Vec<String> {
         self.hosts.into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn len(&self) -> usize {
+        self.hosts.len()
     }
 
     fn address(&self, host: HostIndex, port: u16) -> SocketAddr {
@@ -118,9 +125,7 @@ impl Layout {
 
     /// What Consul is made of. One server that nothing ends is alone.
     fn consul_plan(&self, spec: &Spec, plan: &FaultPlan) -> consul::Plan {
-        let ends = |fault: &Fault| {
-            fault.target.is_consul() && (fault.kind.ends_container() || fault.kind == FaultKind::LoseDisk)
-        };
+        let ends = |fault: &Fault| fault.target.include(Ground::Consul) && fault.kind.takes_down();
         if self.consul().len() == 1 && !plan.faults.iter().any(ends) {
             return consul::Plan::Lone;
         }
@@ -131,6 +136,13 @@ impl Layout {
             pace: spec.consul.pace(),
         })
     }
+}
+
+/// Whether containers that a fault ends are replaced on other machines.
+fn needs_machines(fault: &Fault) -> bool {
+    let in_place = matches!(fault.kind, FaultKind::Restart { .. } | FaultKind::Replace { .. })
+        || matches!(fault.kind, FaultKind::Kill | FaultKind::PowerLoss) && fault.lasting != Lasting::Moment;
+    fault.kind.ends_container() && fault.target.are(Ground::Instance) && !in_place
 }
 
 /// Flies `spec` under `seed` with the faults of `plan` and returns what happened.
@@ -164,32 +176,24 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
             .map(|number| {
                 let observer = NodeObserver { world: Rc::clone(&observer), node: number };
                 let chaos = has_trouble.then(Chaos::new);
-                let mut node = Node::new(Rc::clone(&consul_plan), number, seed, observer, chaos);
-                let host = machines[number].boot();
-                let life = node.start(host.clone(), false);
-                engine.start(number, Box::pin(host.live(life)));
-                node
+                Node::new(Rc::clone(&consul_plan), number, seed, observer, chaos)
             })
             .collect();
-        let host = machines[layout.store()].boot();
-        let latency = spec.store.latency;
-        engine.start(layout.store(), Box::pin(host.clone().live(store::serve(host, STORE_PORT, latency))));
-        for client in layout.clients() {
-            let host = machines[client].boot();
-            let number = (client - layout.clients().start) as u64;
-            let life = clients::write_forever(
-                host.clone(),
-                layout.consul_of(client),
-                spec.workload.interval,
-                number,
-                layout.clients as u64,
-            );
-            engine.start(client, Box::pin(host.live(life)));
+        let mut cluster = Cluster {
+            spec: spec.clone(),
+            layout: layout.clone(),
+            machines,
+            nodes,
+            store: Rc::new(Objects::default()),
+            writes: (1..=layout.clients as u64).map(|id| Rc::new(Cell::new(id))).collect(),
+            observer,
+            recorder,
+            seed,
+        };
+        for host in layout.consul().chain([layout.store()]).chain(layout.clients()) {
+            cluster.revive(engine, host, false);
         }
-        Director::new(
-            Cluster { spec: spec.clone(), layout: layout.clone(), machines, nodes, observer, recorder, seed },
-            plan,
-        )
+        Director::new(cluster, plan)
     });
     Record {
         header: Header {
@@ -197,7 +201,7 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
             scenario: scenario.to_owned(),
             seed: seed.0,
             plan: plan.clone(),
-            instances: spec.cluster.instances,
+            instances: instances(spec, plan),
             quiet_at: quiet_at(spec, plan),
             bound: recovery_bound(spec),
         },

@@ -178,6 +178,9 @@ impl Consul {
         if self.cluster.is_some() {
             return self.sync_push();
         }
+        if self.sync_stalled {
+            return;
+        }
         let own = full_node(&self.config, &self.node_id);
         for operation in self.agent.unsynced() {
             let Some(command) = self.agent.sync_command(&own, &operation) else {

@@ -28,6 +28,9 @@ pub enum Trouble {
         /// How much earlier.
         delay: Duration,
     },
+    /// Reads that ask for no consistency of their own are answered as if they had asked for `stale`: by
+    /// whatever node is asked, from what it knows.
+    StaleReads,
     /// Every answer takes longer.
     Slow {
         /// By a time drawn from this.
@@ -71,8 +74,9 @@ pub enum Trouble {
 
 impl Trouble {
     /// Every name, for messages.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
         "stale",
+        "stale-reads",
         "slow",
         "leaderless",
         "errors",
@@ -89,6 +93,7 @@ impl Trouble {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Stale { .. } => "stale",
+            Self::StaleReads => "stale-reads",
             Self::Slow { .. } => "slow",
             Self::Leaderless => "leaderless",
             Self::Errors { .. } => "errors",
@@ -158,6 +163,10 @@ impl Troubles {
         self.all()
             .filter_map(|trouble| if let Trouble::Stale { delay } = trouble { Some(delay) } else { None })
             .max()
+    }
+
+    pub(super) fn has_stale_reads(&self) -> bool {
+        self.has(Trouble::StaleReads)
     }
 
     pub(super) fn latencies(&self) -> impl Iterator<Item = Span> {

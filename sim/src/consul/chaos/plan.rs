@@ -84,6 +84,7 @@ impl TryFrom<Written> for ChaosFault {
         let mut whom = || target.take().ok_or_else(|| need("target"));
         let trouble = match name.as_str() {
             "stale" => Trouble::Stale { delay: delay.take().ok_or_else(|| need("delay"))? },
+            "stale-reads" => Trouble::StaleReads,
             "slow" => Trouble::Slow { latency: latency.take().ok_or_else(|| need("latency"))? },
             "leaderless" => Trouble::Leaderless,
             "errors" => Trouble::Errors {

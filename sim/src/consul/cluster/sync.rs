@@ -89,7 +89,7 @@ impl Consul {
 
     /// Brings what has changed to the catalog.
     pub(in crate::consul) fn sync_push(&mut self) {
-        if self.cluster.as_ref().is_some_and(|cluster| !cluster.sync.busy) {
+        if !self.sync_stalled && self.cluster.as_ref().is_some_and(|cluster| !cluster.sync.busy) {
             self.sync_next();
         }
     }
@@ -98,7 +98,7 @@ impl Consul {
     pub(in crate::consul) fn sync_due(&mut self) {
         let Some(cluster) = &mut self.cluster else { return };
         cluster.sync.next = None;
-        if cluster.sync.busy {
+        if cluster.sync.busy || self.sync_stalled {
             let again = self.now + cluster.config.pace.anti_entropy_retry;
             return self.sync_at(again);
         }
@@ -109,6 +109,9 @@ impl Consul {
     }
 
     fn sync_next(&mut self) {
+        if self.sync_stalled {
+            return self.sync_over();
+        }
         let Some(cluster) = &mut self.cluster else { return };
         if !cluster.sync.introduced {
             cluster.sync.busy = true;

@@ -150,6 +150,8 @@ impl Weather {
         }
         // Whatever changed a moment ago counts for this request too.
         self.change(shell);
+        let served_stale = self.chaos.now().has_stale_reads().then(|| made_stale(request)).flatten();
+        let request = served_stale.as_ref().unwrap_or(request);
         let is_stale = request.method() == Method::GET && has_parameter(request.uri(), "stale");
         if self.leader_lost.get().is_some() {
             if request.uri().path() == "/v1/status/leader" && request.method() == Method::GET {
@@ -231,6 +233,20 @@ fn parameters(uri: &Uri) -> impl Iterator<Item = (&str, &str)> {
 
 fn has_parameter(uri: &Uri, name: &str) -> bool {
     parameters(uri).any(|(other, _)| other == name)
+}
+
+/// The same request asking for `stale`, if it is a read that says nothing of the kind itself.
+fn made_stale(request: &Request<Bytes>) -> Option<Request<Bytes>> {
+    let uri = request.uri();
+    let reads = request.method() == Method::GET && needs_leader(uri.path());
+    let chooses = ["stale", "consistent", "cached"].into_iter().any(|mode| has_parameter(uri, mode));
+    if !reads || chooses {
+        return None;
+    }
+    let query = uri.query().map_or_else(|| "stale".to_owned(), |query| format!("{query}&stale"));
+    let mut stale = request.clone();
+    *stale.uri_mut() = format!("{}?{query}", uri.path()).parse().ok()?;
+    Some(stale)
 }
 
 /// The same request with its index as the state counts.

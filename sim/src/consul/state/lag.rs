@@ -83,6 +83,11 @@ impl Catalogs {
         self.prune(now);
     }
 
+    /// How far `reader` lags, if it does.
+    pub(in crate::consul) fn lag(&self, reader: IpAddr) -> Option<Duration> {
+        self.lags.get(&reader).map(|lag| lag.delay)
+    }
+
     /// When a lagging reader is next shown something newer.
     pub(in crate::consul) fn next(&self, now: Duration) -> Option<Duration> {
         self.lags
