@@ -30,8 +30,9 @@ impl Seed {
 ///
 /// Up to then the run is the one of its own seed, to the byte. So a run can be taken back to a moment and
 /// let go from there many times, each time another way. What turns is the network, the order machines run
-/// in, and every stream that an agent, a tool or a client asks its machine for from then on; Consul's own
-/// ids and timers keep the dice they began with.
+/// in, the scheduler's pauses, and every stream that an agent, a tool or a client asks its machine for from
+/// then on. Consul's own ids and timers keep the dice they began with, and so does the plan: whom a fault
+/// happens to is part of what is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turn {
     /// From when on.

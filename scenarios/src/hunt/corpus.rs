@@ -123,7 +123,7 @@ fn one(lab: &Lab<'_>, file: &Path) -> Replayed {
 /// A fault of the plan that happened to nobody.
 fn never_struck(record: &Record) -> Option<String> {
     record.events.iter().find_map(|event| match &event.what {
-        What::FaultBegan { fault } => fault.strip_suffix(NOBODY).map(str::to_owned),
+        What::FaultBegan { fault, .. } => fault.strip_suffix(NOBODY).map(str::to_owned),
         _ => None,
     })
 }

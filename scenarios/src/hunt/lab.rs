@@ -47,11 +47,6 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// The first of `cases`, in their order, that shows `wanted`.
-    pub(super) fn first(&self, cases: &[Case], wanted: &Signature) -> Option<usize> {
-        self.pool.install(|| cases.par_iter().position_first(|case| self.signatures(case).contains(wanted)))
-    }
-
     /// What `look` makes of each of `items`, in their order.
     pub fn each<T: Sync, R: Send>(&self, items: &[T], look: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
         self.pool.install(|| items.par_iter().map(look).collect())

@@ -57,8 +57,8 @@ fn said(event: &Event) -> String {
 /// What kind of change an event is, without numbers and ids; none when it changes nothing.
 fn change(what: &What) -> Option<String> {
     Some(match what {
-        What::FaultBegan { fault } => format!("began {fault}"),
-        What::FaultEnded { fault } => format!("ended {fault}"),
+        What::FaultBegan { fault, .. } => format!("began {fault}"),
+        What::FaultEnded { fault, .. } => format!("ended {fault}"),
         What::Launched { .. } => "launched".to_owned(),
         What::Ended { .. } => "ended".to_owned(),
         What::Agent(entry) => match entry {

@@ -93,7 +93,7 @@ pub(crate) fn changing(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan
 /// A sound run whose faults find nobody.
 pub(crate) fn nobody_struck(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Run {
     let mut run = calm(spec, scenario, seed, plan);
-    let what = What::FaultBegan { fault: "kill leader: there is none at this moment".to_owned() };
+    let what = What::FaultBegan { fault: "kill leader: there is none at this moment".to_owned(), number: 0 };
     run.record.events.insert(0, Event { step: 0, at: Duration::ZERO, host: "-".to_owned(), what });
     run
 }

@@ -105,14 +105,14 @@ impl Fold {
         self.roles.apply(event);
         match &event.what {
             // A fault without a machine found none to strike.
-            What::FaultBegan { fault } if event.host != "-" => {
+            What::FaultBegan { fault, .. } if event.host != "-" => {
                 let kind = kind(fault);
                 if OUTAGES.contains(&kind) && event.host.starts_with("consul") {
                     self.consul.out.insert(event.host.clone());
                 }
                 self.faults.insert(kind.to_owned());
             }
-            What::FaultEnded { fault } if OUTAGES.contains(&kind(fault)) => {
+            What::FaultEnded { fault, .. } if OUTAGES.contains(&kind(fault)) => {
                 self.consul.out.remove(&event.host);
             }
             What::Launched { .. } => {

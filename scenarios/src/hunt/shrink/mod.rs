@@ -5,6 +5,10 @@
 //! candidate is taken when it shows *the same* failure and is smaller by [`Size`], which orders cases so
 //! that every step goes down and there are only finitely many.
 //!
+//! The same failure can come about in other ways, and a cluster that is made simpler may find one of them
+//! that needs no fault at all. So when it took faults to make the case fail, it must go on taking them: a
+//! change of the cluster is refused if without its faults it fails alike.
+//!
 //! A candidate is only ever what a file can say: it is written, read and run as read. So what is found at
 //! the end stands alone, and an impossible candidate (a fault of a machine that a smaller cluster does not
 //! have) costs no run.
@@ -64,21 +68,31 @@ pub fn shrink(
     budget: u64,
     tell: &mut dyn FnMut(&Step<'_>) -> io::Result<()>,
 ) -> io::Result<Shrunk> {
-    let mut work = Work { lab, wanted, budget, runs: 0, tried: BTreeSet::new(), best: case, tell, failed: None };
+    let mut work = Work {
+        lab,
+        wanted,
+        budget,
+        runs: 0,
+        starved: false,
+        tried: BTreeSet::new(),
+        best: case,
+        tell,
+        failed: None,
+    };
     loop {
         let before = work.best.clone();
         work.fewer_faults()?;
         work.pass("milder faults", Work::milder_faults)?;
         work.pass("a smaller cluster, and less that is unusual", |work| {
-            while work.try_each(smaller::candidates(&work.best)) {}
+            let guard = if work.best.spec.faults.is_empty() { Guard::None } else { Guard::FaultsMatter };
+            while work.first(smaller::candidates(&work.best), guard).is_some() {}
         })?;
         work.pass("rounder times", Work::rounder_times)?;
-        if work.best == before || work.is_spent() {
+        if work.best == before || work.starved {
             break;
         }
     }
-    let minimal = !work.is_spent();
-    Ok(Shrunk { case: work.best, runs: work.runs, minimal })
+    Ok(Shrunk { case: work.best, runs: work.runs, minimal: !work.starved })
 }
 
 /// Something smaller to try.
@@ -92,6 +106,8 @@ struct Work<'l, 'a> {
     wanted: &'l Signature,
     budget: u64,
     runs: u64,
+    /// Whether there was something left to try and no run left to try it with.
+    starved: bool,
     /// What has been tried, by the hash of its file. The same is never run twice.
     tried: BTreeSet<[u8; 32]>,
     best: Case,
@@ -100,11 +116,16 @@ struct Work<'l, 'a> {
     failed: Option<io::Error>,
 }
 
-impl Work<'_, '_> {
-    fn is_spent(&self) -> bool {
-        self.runs >= self.budget || self.failed.is_some()
-    }
+/// What else must hold of a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    /// Nothing.
+    None,
+    /// Without its faults it does not fail.
+    FaultsMatter,
+}
 
+impl Work<'_, '_> {
     fn pass(&mut self, what: &'static str, work: impl FnOnce(&mut Self)) -> io::Result<()> {
         (self.tell)(&Step::Pass { what })?;
         work(self);
@@ -125,7 +146,7 @@ impl Work<'_, '_> {
                         spec: Spec { faults: pick(part), ..work.best.spec.clone() },
                     })
                     .collect();
-                work.first(candidates)
+                work.first(candidates, Guard::None)
             });
         })
     }
@@ -148,40 +169,60 @@ impl Work<'_, '_> {
 
     /// Takes the first candidate that is smaller and shows the failure, if there is one.
     fn try_each(&mut self, candidates: Vec<Candidate>) -> bool {
-        self.first(candidates).is_some()
+        self.first(candidates, Guard::None).is_some()
     }
 
     /// The same, and which it was.
-    fn first(&mut self, candidates: Vec<Candidate>) -> Option<usize> {
-        if self.is_spent() {
+    fn first(&mut self, candidates: Vec<Candidate>, guard: Guard) -> Option<usize> {
+        if self.failed.is_some() {
             return None;
         }
+        let guarded = guard == Guard::FaultsMatter;
         let size = Size::of(&self.best);
-        let left = usize::try_from(self.budget - self.runs).unwrap_or(usize::MAX);
-        let mut worth: Vec<(usize, [u8; 32])> = Vec::new();
-        let mut cases = Vec::new();
+        let mut worth: Vec<(usize, [u8; 32], Case)> = Vec::new();
         for (index, candidate) in candidates.iter().enumerate() {
             let Some(case) = self.sound(&candidate.spec) else { continue };
             let hash = fingerprint(&case);
-            let known = self.tried.contains(&hash) || worth.iter().any(|(_, other)| *other == hash);
-            if !known && Size::of(&case) < size && cases.len() < left {
-                worth.push((index, hash));
-                cases.push(case);
+            let known = self.tried.contains(&hash) || worth.iter().any(|(_, other, _)| *other == hash);
+            if !known && Size::of(&case) < size {
+                worth.push((index, hash, case));
             }
         }
-        let found = self.lab.first(&cases, self.wanted);
-        // As if they had been run one after the other, however many were under way at the same time.
-        let run = found.map_or(cases.len(), |found| found + 1);
-        self.runs += run as u64;
-        self.tried.extend(worth.iter().take(run).map(|(_, hash)| *hash));
-        let found = found?;
-        self.best = cases.swap_remove(found);
-        let index = worth.get(found).map(|(index, _)| *index)?;
-        let step = Step::Smaller { what: &candidates.get(index)?.what, best: &self.best, runs: self.runs };
+        let left = self.budget.saturating_sub(self.runs) / if guarded { 2 } else { 1 };
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        self.starved |= worth.len() > left;
+        worth.truncate(left);
+        // As if they had been run one after the other, however many are under way at the same time: what
+        // comes after the first that will do is not counted.
+        for some in worth.chunks(self.lab.jobs()) {
+            let shown = self.lab.each(some, |(_, _, case)| {
+                if !self.shows(case) {
+                    return (1, false);
+                }
+                if guarded { (2, !self.shows(&without_faults(case))) } else { (1, true) }
+            });
+            for ((index, hash, case), (runs, will_do)) in some.iter().zip(shown) {
+                self.runs += runs;
+                self.tried.insert(*hash);
+                if will_do {
+                    self.best = case.clone();
+                    self.say(&candidates.get(*index)?.what);
+                    return Some(*index);
+                }
+            }
+        }
+        None
+    }
+
+    fn shows(&self, case: &Case) -> bool {
+        self.lab.signatures(case).contains(self.wanted)
+    }
+
+    fn say(&mut self, what: &str) {
+        let step = Step::Smaller { what, best: &self.best, runs: self.runs };
         if let Err(error) = (self.tell)(&step) {
             self.failed = Some(error);
         }
-        Some(index)
     }
 
     /// The case of `spec` as its file would have it, if it can be.
@@ -193,6 +234,10 @@ impl Work<'_, '_> {
         let variant = read.variants.into_iter().next()?;
         Some(Case { spec: variant.spec, ..self.best.clone() })
     }
+}
+
+fn without_faults(case: &Case) -> Case {
+    Case { spec: Spec { faults: Vec::new(), ..case.spec.clone() }, ..case.clone() }
 }
 
 fn fingerprint(case: &Case) -> [u8; 32] {

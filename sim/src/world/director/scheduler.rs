@@ -9,6 +9,7 @@ use std::time::Duration;
 use ironbird_agent::host::Signal;
 
 use super::{Cluster, Director, Step};
+use crate::seed::Turn;
 use crate::engine::{Engine, HostIndex};
 use crate::record::What;
 use crate::world::{STORE_PORT, container};
@@ -140,7 +141,8 @@ impl Director {
 
     /// How long the scheduler takes to replace what ran on a machine.
     fn replacement_pause(&self, host: HostIndex) -> Duration {
-        let Cluster { spec, machines, seed, .. } = &self.cluster;
+        let Cluster { spec, machines, seed, recorder, .. } = &self.cluster;
+        let seed = Turn::seed_at(spec.turn, *seed, recorder.now());
         let entity = format!("{}/{}", self.name(host), machines[host].boots());
         spec.scheduler.replacement.sample(&mut seed.stream("replacement", &entity))
     }
