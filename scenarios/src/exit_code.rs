@@ -19,6 +19,8 @@ pub enum Exit {
     NothingSelected = 4,
     /// Something did not come out as expected.
     Failures = 100,
+    /// Interrupted; what was run until then came out as expected.
+    Interrupted = 130,
 }
 
 /// The table that `--help` ends with.
@@ -28,7 +30,8 @@ Exit codes:
     1  a result could not be written
     2  the arguments or a scenario are wrong; nothing was run
     4  the arguments select nothing; nothing was run
-  100  something did not come out as expected";
+  100  something did not come out as expected
+  130  interrupted; what was run until then came out as expected";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

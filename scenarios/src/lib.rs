@@ -9,6 +9,8 @@ pub mod exit_code;
 pub mod format;
 pub mod hunt;
 pub mod library;
+pub mod partition;
+pub mod results;
 pub mod runner;
 pub mod seeds;
 pub mod select;

@@ -21,6 +21,27 @@ impl Seeds {
         Self { first: 0, count: count.max(1) }
     }
 
+    /// Seeds without an end that matters, for a sweep that something else ends.
+    pub fn endless() -> Self {
+        Self { first: 0, count: MOST }
+    }
+
+    /// As many, beginning at a number that `commit`, 40 hexadecimal digits, stands for: every commit tries
+    /// seeds of its own, and the same ones whenever it is tried.
+    ///
+    /// # Errors
+    /// When it is no commit's hash.
+    pub fn from_commit(self, commit: &str) -> Result<Self, String> {
+        let is_hash = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_hash {
+            return Err(format!("`{}` is no commit: 40 hexadecimal digits", commit.escape_debug()));
+        }
+        let digits = commit.get(..12).unwrap_or_default();
+        // 48 bits: as many as fit into a number of any JSON reader, with room for the seeds after it.
+        let first = u64::from_str_radix(digits, 16).map_err(|error| error.to_string())?;
+        Ok(Self { first, ..self })
+    }
+
     /// One seed.
     pub fn only(seed: u64) -> Self {
         Self { first: seed, count: 1 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -14,6 +15,7 @@ use super::explain::{self, ExplainArgs};
 use super::shrink::{self, ShrinkArgs};
 use super::{ColorWhen, Console};
 use crate::exit_code::{self, Exit};
+use crate::partition::Asked;
 use crate::seeds::Seeds;
 
 const EXAMPLES: &str = "\
@@ -32,7 +34,15 @@ Examples:
   ironbird run
   ironbird run leader-kill races/my-own.toml --seeds 500..1_000
   ironbird run leader-kill/hardened --seeds 17..=17 --check-determinism
-  ironbird run --junit results.xml --json results.json --color never";
+  ironbird run --junit results.xml --json results.json --color never
+  ironbird run leader-kill --time-budget 10m --results night.jsonl
+  ironbird run --partition auto --results \"$CI_JOB_ID.jsonl\"";
+
+const MERGE_EXAMPLES: &str = "\
+Examples:
+  ironbird run --partition slice:1/2 --results one.jsonl
+  ironbird run --partition slice:2/2 --results two.jsonl
+  ironbird merge one.jsonl two.jsonl --junit results.xml";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
@@ -104,6 +114,9 @@ pub(super) enum Command {
     /// Run scenarios under many seeds
     #[command(after_help = format!("{RUN_EXAMPLES}\n\n{}", exit_code::HELP))]
     Run(RunArgs),
+    /// Put the results of several jobs together, into the report one job would have made
+    #[command(after_help = format!("{MERGE_EXAMPLES}\n\n{}", exit_code::HELP))]
+    Merge(MergeArgs),
     /// Run one seed again and tell it as a story
     #[command(after_help = format!("{REPLAY_EXAMPLES}\n\n{}", exit_code::HELP))]
     Replay(ReplayArgs),
@@ -173,6 +186,38 @@ pub(super) struct RunArgs {
     /// Run every seed twice; two different records of one seed are a failure
     #[arg(long)]
     pub(super) check_determinism: bool,
+    /// Only a share of the runs: `slice:2/5` is the second of five, `auto` what the CI system says this job is
+    #[arg(long, value_name = "SLICE|auto")]
+    pub(super) partition: Option<Asked>,
+    /// Keep what every run came to in this file, and go on from there if it has something already
+    #[arg(long, value_name = "FILE")]
+    pub(super) results: Option<PathBuf>,
+    /// Start no run after this long, `10m`; without --seeds, go on until then
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) time_budget: Option<Duration>,
+    /// Stop when so many runs in a row visited no state that was not seen before; without --seeds, go on
+    /// until then
+    #[arg(long, value_name = "RUNS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) until_stable: Option<u64>,
+    /// Begin at a seed that this commit stands for, 40 hexadecimal digits
+    #[arg(long, value_name = "COMMIT", conflicts_with = "seeds")]
+    pub(super) seed_from: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct MergeArgs {
+    /// Files that `run --results` wrote
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
+    /// Write the results as JUnit XML; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// Write the results as JSON; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// Worlds at a time when runs worth showing are run again
+    #[arg(long, short, value_name = "N")]
+    pub(super) jobs: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -202,7 +247,13 @@ pub(super) struct MapArgs {
     #[arg(long, short, value_name = "N")]
     pub(super) jobs: Option<NonZeroUsize>,
     /// Which parts of a state make a row
-    #[arg(long, value_name = "PART,...", value_enum, value_delimiter = ',', default_value = "instances,lock")]
+    #[arg(
+        long,
+        value_name = "PART,...",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "instances,lock"
+    )]
     pub(super) by: Vec<Part>,
     /// How many rows to print, those that did not come back first; 0 for all
     #[arg(long, value_name = "N", default_value_t = 40)]

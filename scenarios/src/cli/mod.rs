@@ -1,5 +1,5 @@
-//! The command line: `list`, `check`, `run`, `replay`, `map`, `shrink`, `enumerate`, `explain`, `corpus`,
-//! `consul`.
+//! The command line: `list`, `check`, `run`, `merge`, `replay`, `map`, `shrink`, `enumerate`, `explain`,
+//! `corpus`, `consul`.
 //!
 //! Results go to standard output, everything about the way there (progress, complaints, logs) to standard
 //! error. [`execute`] takes what makes a run and both outputs as arguments, so that tests drive the whole
@@ -21,8 +21,10 @@ mod consul;
 mod corpus;
 mod enumerate;
 mod explain;
+mod interrupt;
 mod list;
 mod map;
+mod merge;
 mod progress;
 mod replay;
 mod run;
@@ -64,6 +66,7 @@ pub fn execute(
         Command::List(which) => list::list(which, console),
         Command::Check(which) => check::check(which, console),
         Command::Run(args) => run::run(args, run, console),
+        Command::Merge(args) => merge::merge(args, run, console),
         Command::Replay(args) => replay::replay(args, run, console),
         Command::Map(args) => map::map(args, run, console),
         Command::Shrink(args) => shrink::shrink(args, run, console),

@@ -3,16 +3,20 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ironbird_reports::suite::{SuiteReport, VariantReport};
 use ironbird_sim::properties::sometimes::Sometimes;
 
 use super::args::RunArgs;
 use super::suspect::lab;
-use super::{Console, Stop, corpus, progress, selected};
+use super::{Console, Stop, corpus, interrupt, progress, selected};
 use crate::exit_code::Exit;
-use crate::runner::{Options, RunFn, Runner};
+use crate::partition::Partition;
+use crate::results::{Header, Results};
+use crate::runner::{Ended, Limits, Options, RunFn, Runner, Swept};
+use crate::seeds::Seeds;
+use crate::select::Selection;
 
 pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
     let selections = selected(&args.which.which, console)?;
@@ -29,18 +33,98 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
         check_determinism: args.check_determinism,
     };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(io::Error::other(error)))?;
+    let (seeds, partition) = match what(args, &selections) {
+        Ok(what) => what,
+        Err(error) => {
+            console.complain(&format!("error: {error}\n"))?;
+            return Ok(Exit::Usage);
+        }
+    };
     let corpus_holds = match &corpora[..] {
         [] => true,
         some => corpus::replay_first(some, &lab(run, args.jobs)?, console)?,
     };
-    let suite = {
-        let display = progress::display(console);
-        let suite = runner.suite(&selections, args.seeds, &|progress| display.show(&progress));
-        display.end();
-        suite
+    let header = Header::new(&args.which.which, seeds, &selections);
+    let mut results = match &args.results {
+        None => Results::default(),
+        Some(path) => match Results::resume(path, &header) {
+            Ok(results) => results,
+            Err(error) => {
+                console.complain(&format!("error: {error}\n"))?;
+                return Ok(Exit::Usage);
+            }
+        },
     };
-    let for_people = told(&suite);
-    if [&args.junit, &args.json].into_iter().flatten().any(|path| is_stdout(path)) {
+    let limits = Limits {
+        partition,
+        time_budget: args.time_budget,
+        until_stable: args.until_stable,
+        interrupt: Some(interrupt::flag()),
+    };
+    let swept = {
+        let display = progress::display(console);
+        let swept =
+            runner.sweep(&selections, seeds, limits, &mut results, &|progress| display.show(&progress));
+        display.end();
+        swept
+    };
+    if let Some(error) = results.take_error() {
+        console.complain(&format!("error: not all results could be written: {error}\n"))?;
+    }
+    let exit = tell(
+        &swept.report,
+        swept.note().as_deref(),
+        &Files { junit: &args.junit, json: &args.json },
+        console,
+    )?;
+    let unseen = args.require_sometimes && !never_seen(&swept.report).is_empty();
+    Ok(match (exit, swept.ended) {
+        (Exit::AsExpected, _) if !corpus_holds || unseen => Exit::Failures,
+        (Exit::AsExpected, Ended::Interrupted) => Exit::Interrupted,
+        (exit, _) => exit,
+    })
+}
+
+/// The seeds and the share of the runs that are meant.
+fn what(args: &RunArgs, selections: &[Selection]) -> Result<(Option<Seeds>, Option<Partition>), String> {
+    let endless = args.time_budget.is_some() || args.until_stable.is_some();
+    let seeds = match (&args.seeds, endless) {
+        (Some(seeds), _) => Some(*seeds),
+        (None, true) => Some(Seeds::endless()),
+        (None, false) => None,
+    };
+    let seeds = match &args.seed_from {
+        None => seeds,
+        Some(commit) => {
+            let most = selections.iter().map(|one| one.from.scenario.seeds).max().unwrap_or(1);
+            Some(seeds.unwrap_or(Seeds::first(most)).from_commit(commit)?)
+        }
+    };
+    let partition = match args.partition {
+        None => None,
+        Some(asked) => asked.resolve(|name| std::env::var(name).ok())?,
+    };
+    Ok((seeds, partition))
+}
+
+/// Where results go besides the terminal.
+pub(super) struct Files<'a> {
+    pub(super) junit: &'a Option<PathBuf>,
+    pub(super) json: &'a Option<PathBuf>,
+}
+
+/// Prints and writes what a sweep found.
+pub(super) fn tell(
+    suite: &SuiteReport,
+    note: Option<&str>,
+    files: &Files<'_>,
+    console: &mut Console<'_>,
+) -> Result<Exit, Stop> {
+    let mut for_people = told(suite);
+    if let Some(note) = note {
+        for_people += note;
+    }
+    if [files.junit, files.json].into_iter().flatten().any(|path| is_stdout(path)) {
         // Standard output is for a program then.
         console.complain(&for_people)?;
     } else {
@@ -48,15 +132,14 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
     }
     let mut written = Ok(());
     for (path, render) in [
-        (&args.junit, ironbird_reports::junit as fn(&SuiteReport) -> String),
-        (&args.json, ironbird_reports::json),
+        (files.junit, ironbird_reports::junit as fn(&SuiteReport) -> String),
+        (files.json, ironbird_reports::json),
     ] {
         if let Some(path) = path {
-            written = written.and(write(path, &render(&suite), console));
+            written = written.and(write(path, &render(suite), console));
         }
     }
-    let vacuous = args.require_sometimes && Sometimes::ALL.into_iter().any(|one| runs_that_reached(&suite, one) == 0);
-    if suite.as_expected() == suite.variants.len() && corpus_holds && !vacuous {
+    if suite.as_expected() == suite.variants.len() {
         written?;
         return Ok(Exit::AsExpected);
     }
@@ -65,6 +148,22 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
         console.complain(&format!("error: {error}\n"))?;
     }
     Ok(Exit::Failures)
+}
+
+impl Swept {
+    /// Why it ended before its last seed, for people.
+    fn note(&self) -> Option<String> {
+        let why = match self.ended {
+            Ended::Complete => return None,
+            Ended::TimeBudget => "The time budget is used up: ended after the runs above.".to_owned(),
+            Ended::Stable => format!(
+                "No state was new for as many runs as asked for: ended after {} states.",
+                self.states.unwrap_or_default()
+            ),
+            Ended::Interrupted => "INTERRUPTED: these are the results so far.".to_owned(),
+        };
+        Some(format!("{why}\n"))
+    }
 }
 
 /// The results as people read them: what failed, then the table.
@@ -77,22 +176,22 @@ fn told(suite: &SuiteReport) -> String {
             text.push('\n');
         }
     }
-    text + &ironbird_reports::table(suite) + &never_reached(suite)
+    text + &ironbird_reports::table(suite) + &unseen(suite)
 }
 
-/// How many runs of all variants reached `one`.
-fn runs_that_reached(suite: &SuiteReport, one: Sometimes) -> u64 {
-    suite.variants.iter().filter_map(|variant| variant.sometimes.get(one.name())).sum()
+/// What no run of any variant reached.
+fn never_seen(suite: &SuiteReport) -> Vec<&'static str> {
+    let seen = |one: &Sometimes| suite.variants.iter().any(|variant| variant.sometimes.contains_key(one.name()));
+    Sometimes::ALL.into_iter().filter(|one| !seen(one)).map(Sometimes::name).collect()
 }
 
-/// What no run reached, in a line: what the sweep says nothing about.
-fn never_reached(suite: &SuiteReport) -> String {
-    let missed = Sometimes::ALL.into_iter().filter(|one| runs_that_reached(suite, *one) == 0);
-    let missed: Vec<_> = missed.map(Sometimes::name).collect();
-    if missed.is_empty() {
+/// The same in a line: what the sweep says nothing about.
+fn unseen(suite: &SuiteReport) -> String {
+    let names = never_seen(suite);
+    if names.is_empty() {
         return "Everything that a sweep should see sometimes was seen.\n".to_owned();
     }
-    format!("Never seen: {}.\n", missed.join(", "))
+    format!("Never seen: {}.\n", names.join(", "))
 }
 
 fn headline(variant: &VariantReport) -> String {

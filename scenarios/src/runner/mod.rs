@@ -23,19 +23,21 @@ use ironbird_sim::signature::Signature;
 use ironbird_sim::spec::Spec;
 use rayon::prelude::*;
 
+use crate::results::Results;
 use crate::seeds::Seeds;
 use crate::select::{Selected, Selection};
 
 mod determinism;
 mod examine;
 mod guard;
+mod sweep;
 mod tally;
 
 pub use determinism::{Difference, first_difference};
 pub use examine::replay_command;
 pub use guard::capture_panics;
 pub(crate) use guard::catch;
-use tally::Tally;
+pub use sweep::{Ended, Limits, Swept};
 
 /// What makes a run: [`ironbird_sim::run::run`], or something made up by a test.
 pub type RunFn<'a> = dyn Fn(&Spec, &str, Seed, &FaultPlan) -> Run + Sync + 'a;
@@ -83,23 +85,25 @@ pub struct Runner<'a> {
 
 /// What is kept of a run.
 #[derive(Debug, Clone, PartialEq)]
-struct Summary {
-    seed: Seed,
+pub(crate) struct Summary {
+    pub(crate) seed: Seed,
     /// Each once.
-    violated: Vec<Property>,
-    recovery: Option<Duration>,
-    simulated: Duration,
-    events: usize,
+    pub(crate) violated: Vec<Property>,
+    pub(crate) recovery: Option<Duration>,
+    pub(crate) simulated: Duration,
+    pub(crate) events: usize,
     /// What it reached of what a sweep should see sometimes.
-    reached: BTreeSet<Sometimes>,
+    pub(crate) reached: BTreeSet<Sometimes>,
     /// The failure it is counted with: the first that it shows.
-    first: Option<Signature>,
-    outcome: Outcome,
+    pub(crate) first: Option<Signature>,
+    pub(crate) outcome: Outcome,
+    /// Hashes of the abstract states it visited, where somebody counts them.
+    pub(crate) states: Vec<u64>,
 }
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq)]
-enum Outcome {
+pub(crate) enum Outcome {
     AsExpected,
     /// It is not what is expected of a run; a sweep may tolerate some.
     Other(String),
@@ -127,18 +131,7 @@ impl<'a> Runner<'a> {
         seeds: Option<Seeds>,
         progress: &(dyn Fn(Progress<'_>) + Sync),
     ) -> SuiteReport {
-        let mut suite = SuiteReport { variants: Vec::new() };
-        for selected in selections.iter().flat_map(Selection::variants) {
-            let seeds = seeds.unwrap_or_else(|| selected.from.scenario.own_seeds());
-            let report = self.sweep(selected, seeds, progress);
-            progress(Progress::Finished(&report));
-            let stop = self.options.fail_fast && !report.as_expected;
-            suite.variants.push(report);
-            if stop {
-                break;
-            }
-        }
-        suite
+        self.sweep(selections, seeds, Limits::default(), &mut Results::default(), progress).report
     }
 
     /// Runs one seed of a variant.
@@ -194,56 +187,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn sweep(
-        &self,
-        selected: Selected<'_>,
-        seeds: Seeds,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
-    ) -> VariantReport {
-        let name = selected.name();
-        let total = seeds.count();
-        progress(Progress::Started { name: &name, runs: total });
-        let watch = Stopwatch::start();
-        let tolerated = selected.variant.expect.tolerated(total);
-        let mut tally = Tally::default();
-        let batch = RUNS_PER_JOB * self.pool.current_num_threads().max(1) as u64;
-        let mut from = 0;
-        'sweep: while from < total {
-            let to = total.min(from + batch);
-            for summary in self.batch(selected, seeds.slice(from, to), progress) {
-                tally.add(summary);
-                // Checked run by run in the order of the seeds, so that a sweep stops after the same run
-                // whatever the size of the batch.
-                if self.options.fail_fast && !tally.can_be_as_expected(tolerated) {
-                    break 'sweep;
-                }
-            }
-            from = to;
-        }
-        self.report(selected, tally, tolerated, watch.elapsed())
-    }
-
-    fn batch(
-        &self,
-        selected: Selected<'_>,
-        seeds: impl Iterator<Item = Seed>,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
-    ) -> Vec<Summary> {
-        let seeds: Vec<_> = seeds.collect();
-        self.pool.install(|| {
-            seeds
-                .into_par_iter()
-                .map(|seed| {
-                    let summary = self.summarize(selected, seed);
-                    tracing::debug!(scenario = %selected.name(), %seed, outcome = ?summary.outcome, "ran");
-                    progress(Progress::Ran { as_expected: summary.outcome == Outcome::AsExpected });
-                    summary
-                })
-                .collect()
-        })
-    }
-
-    fn summarize(&self, selected: Selected<'_>, seed: Seed) -> Summary {
+    fn summarize(&self, selected: Selected<'_>, seed: Seed, with_states: bool) -> Summary {
         let run = match self.once(selected, seed) {
             Ok(run) => run,
             Err(panic) => {
@@ -256,6 +200,7 @@ impl<'a> Runner<'a> {
                     reached: BTreeSet::new(),
                     first: Some(Signature::of_panic(&panic)),
                     outcome: Outcome::Broken(panic),
+                    states: Vec::new(),
                 };
             }
         };
@@ -280,6 +225,7 @@ impl<'a> Runner<'a> {
                 Signature::of_all(&run.record, std::slice::from_ref(first)).into_iter().next()
             }),
             outcome,
+            states: if with_states { sweep::states(&run.record) } else { Vec::new() },
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ironbird_agent::journal::{Entry, Level};
 use ironbird_sim::plan::FaultPlan;
 use ironbird_sim::properties::{Property, Violation};
-use ironbird_sim::record::{Event, Header, Record, VERSION, What};
+use ironbird_sim::record::{ConsulEvent, Event, Header, Record, VERSION, What};
 use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::spec::Spec;
@@ -95,5 +95,19 @@ pub(crate) fn nobody_struck(spec: &Spec, scenario: &str, seed: Seed, plan: &Faul
     let mut run = calm(spec, scenario, seed, plan);
     let what = What::FaultBegan { fault: "kill leader: there is none at this moment".to_owned(), number: 0 };
     run.record.events.insert(0, Event { step: 0, at: Duration::ZERO, host: "-".to_owned(), what });
+    run
+}
+
+/// A sound run; in every second seed the lock goes from one instance to another.
+pub(crate) fn failing_over(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Run {
+    let mut run = calm(spec, scenario, seed, plan);
+    let holders = if seed.0.is_multiple_of(2) { ["mysql-1", "mysql-2"] } else { ["mysql-1", "mysql-1"] };
+    for (event, holder) in run.record.events.iter_mut().zip(holders) {
+        event.what = What::Consul(ConsulEvent::LockAcquired {
+            key: "mysql-primary".to_owned(),
+            session: holder.to_owned(),
+            value: holder.to_owned(),
+        });
+    }
     run
 }

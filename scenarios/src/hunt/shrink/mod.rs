@@ -194,12 +194,12 @@ impl Work<'_, '_> {
         worth.truncate(left);
         // As if they had been run one after the other, however many are under way at the same time: what
         // comes after the first that will do is not counted.
-        for some in worth.chunks(self.lab.jobs()) {
-            let shown = self.lab.each(some, |(_, _, case)| {
-                if !self.shows(case) {
-                    return (1, false);
-                }
-                if guarded { (2, !self.shows(&without_faults(case))) } else { (1, true) }
+        let (lab, wanted) = (self.lab, self.wanted);
+        let shows = |case: &Case| lab.signatures(case).contains(wanted);
+        for some in worth.chunks(lab.jobs()) {
+            let shown = lab.each(some, |(_, _, case)| match shows(case) {
+                true if guarded => (2, !shows(&without_faults(case))),
+                will_do => (1, will_do),
             });
             for ((index, hash, case), (runs, will_do)) in some.iter().zip(shown) {
                 self.runs += runs;
@@ -212,10 +212,6 @@ impl Work<'_, '_> {
             }
         }
         None
-    }
-
-    fn shows(&self, case: &Case) -> bool {
-        self.lab.signatures(case).contains(self.wanted)
     }
 
     fn say(&mut self, what: &str) {
