@@ -19,8 +19,10 @@ use crate::seeds::Seeds;
 use crate::select::Selection;
 
 pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
-    let selections = selected(&args.which.which, console)?;
+    let mut selections = selected(&args.which.which, console)?;
     let corpora = corpus::folders(args.corpus.as_deref(), &selections);
+    // A folder that was named holds them as well, and once is enough.
+    selections.retain(|one| !corpora.iter().any(|folder| Path::new(&one.from.file).starts_with(folder)));
     // Better now than after an hour of runs.
     for path in [&args.junit, &args.json].into_iter().flatten() {
         if !is_stdout(path) {
