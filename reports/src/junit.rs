@@ -54,7 +54,12 @@ fn test_suite(variant: &VariantReport) -> TestSuite {
 }
 
 fn seen(variant: &VariantReport) -> String {
-    format!("violated in {} of {}", variant.violated, count(variant.runs, "run"))
+    let mut text = format!("violated in {} of {}", variant.violated, count(variant.runs, "run"));
+    if !variant.vacuous.is_empty() {
+        let missed: Vec<_> = variant.vacuous.iter().map(|name| plain(name)).collect();
+        text += &format!("; never reached: {}", missed.join(", "));
+    }
+    text
 }
 
 fn test_case(variant: &str, failure: &FailureReport) -> TestCase {

@@ -63,6 +63,10 @@ pub struct VariantReport {
     pub buckets: Vec<Bucket>,
     /// The runs one by one, in the order of their seeds; the runner keeps the first [`MOST_ROWS`].
     pub each: Vec<RunRow>,
+    /// What the runs reached of what a sweep should see sometimes, and how many did.
+    pub sometimes: BTreeMap<String, u64>,
+    /// What no run reached although the scenario demands it: the sweep proves nothing.
+    pub vacuous: Vec<String>,
 }
 
 /// The most runs of a variant that are kept one by one.

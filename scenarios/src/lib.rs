@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod exit_code;
 pub mod format;
+pub mod hunt;
 pub mod library;
 pub mod partition;
 pub mod results;

@@ -9,14 +9,16 @@
 //! The rule a change must keep: a report made of results is the report the sweep would have made, times on
 //! the wall apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use ironbird_sim::properties::Property;
+use ironbird_sim::properties::sometimes::Sometimes;
 use ironbird_sim::seed::Seed;
+use ironbird_sim::signature::Signature;
 use serde::{Deserialize, Serialize};
 
 use crate::runner::{Outcome, Summary};
@@ -89,6 +91,10 @@ struct Line {
     recovery_us: Option<u64>,
     simulated_us: u64,
     events: usize,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    reached: BTreeSet<Sometimes>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first: Option<Signature>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     other: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,6 +117,8 @@ impl Line {
             recovery_us: summary.recovery.map(micros),
             simulated_us: micros(summary.simulated),
             events: summary.events,
+            reached: summary.reached.clone(),
+            first: summary.first.clone(),
             other,
             broken,
         }
@@ -129,6 +137,8 @@ impl Line {
             recovery: self.recovery_us.map(Duration::from_micros),
             simulated: Duration::from_micros(self.simulated_us),
             events: self.events,
+            reached: self.reached,
+            first: self.first,
             outcome,
             states: Vec::new(),
         };

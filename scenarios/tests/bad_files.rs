@@ -296,3 +296,44 @@ proptest! {
         }
     }
 }
+
+/// What is said of the text after [`HEAD`], without its place.
+fn said(rest: &str) -> Vec<String> {
+    let rejected = parse("storm.toml", &format!("{HEAD}{rest}\n{PASS}")).map(drop);
+    let diagnostics = rejected.err().map(|rejected| rejected.diagnostics).unwrap_or_default();
+    diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect()
+}
+
+#[test]
+fn a_file_may_fix_its_seed_and_say_what_it_must_reach() {
+    for (rest, expected) in [
+        ("seed = 17", ""),
+        ("seed = 0x11", ""),
+        ("seed = 1\nseeds = 2", "`seed` and `seeds` do not go together"),
+        ("seed = -1", "`seed` is a whole number below 2^64"),
+        ("seed = \"17\"", "`seed` is a whole number below 2^64"),
+        ("[sometimes]\nrequire = [\"failover\", \"demotion\"]", ""),
+        ("[sometimes]\nrequire = []", ""),
+        ("[sometimes]", "`sometimes` does not say what to `require`"),
+        ("sometimes = 3", "`sometimes` is a table"),
+        ("[sometimes]\nrequire = \"failover\"", "`require` is a list of names"),
+        ("[sometimes]\nrequire = [\"failower\"]", "`failower` is no name of something to reach"),
+        ("[sometimes]\nrequire = [3]", "`` is no name of something to reach"),
+        ("[sometimes]\nrequire = [\"race\", \"race\"]", "`race` is required twice"),
+        ("[sometimes]\nrequire = []\nforbid = []", "`forbid` is no field of `sometimes`"),
+    ] {
+        assert_eq!(said(rest).join("; "), expected, "{rest}");
+    }
+}
+
+#[test]
+fn a_signature_that_is_none_is_refused() {
+    let with = |signature: &str| {
+        let text = format!(
+            "{HEAD}[variant.calm]\nexpect = {{ violates = \"lock-delay\", signature = \"{signature}\" }}\n"
+        );
+        parse("storm.toml", &text).map(drop).map_err(|error| error.diagnostics[0].message.clone())
+    };
+    assert_eq!(with("lock-delay@instance: locked too early"), Ok(()));
+    assert_eq!(with("lock-delay"), Err("a signature reads `property@role: words`".to_owned()));
+}

@@ -62,15 +62,21 @@ fn a_report_does_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn the_unexpected_runs_shown_are_the_shortest() {
+fn of_all_runs_that_fail_alike_the_shortest_is_shown() {
     let report = sweep(&made_up::every_third_bad, Options::default(), "\"pass\"");
     assert!(!report.as_expected);
     assert_eq!((report.runs, report.violated), (100, 34));
     assert_eq!(report.violations["one-writable-primary"], 34);
-    assert_eq!(seeds(&report), [99, 96, 93, 90, 87]);
+    assert_eq!(seeds(&report), [99]);
     assert_eq!(report.recovery.len(), 66, "those that are whole again");
     let first = &report.failures[0];
-    assert_eq!(first.reason, "violates one-writable-primary, expected to pass");
+    assert!(
+        first.reason.starts_with(
+            "violates one-writable-primary, expected to pass; the shortest of 34 runs that fail like this ["
+        ),
+        "{}",
+        first.reason
+    );
     assert_eq!(first.replay, "ironbird replay 'my storms/storm.toml/calm' --seed 99");
     assert_eq!(first.violations.len(), 1);
     assert_eq!(first.hash.len(), 64);
@@ -116,7 +122,11 @@ fn runs_without_the_symptom_say_what_was_missing() {
         made_up::violating(made_up::calm(spec, name, seed, plan), Property::LockDelay)
     };
     let report = sweep(&run, Options::default(), "{ violates = \"lock-delay\", log = \"four\" }");
-    assert_eq!(report.failures[0].reason, "violates lock-delay, but no agent says \"four\"");
+    let reason = &report.failures[0].reason;
+    assert!(
+        reason.starts_with("violates lock-delay, but no agent says \"four\"; the shortest of 100 "),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -234,4 +244,44 @@ fn progress_tells_of_every_run() {
     );
     assert_eq!((told.into_inner(), unexpected.into_inner()), (100, 34));
     assert_eq!(finished.into_inner().unwrap(), [100]);
+}
+
+#[test]
+fn five_hundred_failing_seeds_are_the_three_ways_they_fail() {
+    let run = |spec: &_, name: &_, seed: ironbird_sim::seed::Seed, plan: &_| {
+        let lines = vec!["tick"; usize::try_from(1 + (seed.0 * 7) % 500).unwrap()];
+        let property = [Property::OneWritablePrimary, Property::LockDelay, Property::ClusterConverges];
+        let mut run = made_up::violating(
+            made_up::run(spec, name, seed, plan, &lines),
+            property[usize::try_from(seed.0 % 3).unwrap()],
+        );
+        // What differs from run to run makes no other way.
+        run.violations[0].detail = format!("seen at {} on mysql-{}", seed.0, seed.0 % 5 + 1);
+        run
+    };
+    let runner = Runner::new(&run, Options::default()).unwrap();
+    let suite = runner.suite(&storm("\"pass\"", ""), Some(Seeds::first(500)), &|_| {});
+    let report = &suite.variants[0];
+    assert_eq!(report.failures.len(), 3);
+    let shown: Vec<_> =
+        report.failures.iter().map(|failure| (failure.seed, failure.violations[0].property)).collect();
+    assert_eq!(
+        shown,
+        [(0, Property::OneWritablePrimary), (286, Property::LockDelay), (143, Property::ClusterConverges),],
+        "the shortest of each, the most frequent first"
+    );
+}
+
+#[test]
+fn a_sweep_that_never_saw_what_it_must_proves_nothing() {
+    let rest = "[sometimes]\nrequire = [\"failover\"]";
+    let runner = Runner::new(&made_up::calm, Options::default()).unwrap();
+    let vacuous = runner.suite(&storm("\"pass\"", rest), None, &|_| {});
+    assert!(!vacuous.variants[0].as_expected);
+    assert_eq!(vacuous.variants[0].vacuous, ["failover"]);
+    assert!(vacuous.variants[0].failures.is_empty());
+    let enough = Runner::new(&made_up::failing_over, Options::default()).unwrap();
+    let seen = enough.suite(&storm("\"pass\"", rest), None, &|_| {});
+    assert!(seen.variants[0].as_expected);
+    assert_eq!(seen.variants[0].sometimes["failover"], 50);
 }

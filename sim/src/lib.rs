@@ -16,6 +16,7 @@ pub mod recorder;
 pub mod recovery;
 pub mod run;
 pub mod seed;
+pub mod signature;
 pub mod spec;
 pub mod swarm;
 mod world;

@@ -3,6 +3,8 @@
 //! Every draw of a run comes from the stream of the thing that draws, so removing a fault or a host does
 //! not shift anybody else's numbers. Purposes and entities are names, never positions.
 
+use std::time::Duration;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -21,6 +23,28 @@ impl Seed {
             hasher.update(part.as_bytes());
         }
         ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
+    }
+}
+
+/// A change of dice in the middle of a run: what is drawn from `at` on comes from another seed.
+///
+/// Up to then the run is the one of its own seed, to the byte. So a run can be taken back to a moment and
+/// let go from there many times, each time another way. What turns is the network, the order machines run
+/// in, the scheduler's pauses, and every stream that an agent, a tool or a client asks its machine for from
+/// then on. Consul's own ids and timers keep the dice they began with, and so does the plan: whom a fault
+/// happens to is part of what is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// From when on.
+    pub at: Duration,
+    /// The other seed.
+    pub seed: Seed,
+}
+
+impl Turn {
+    /// The seed that counts at `now` in a run of `seed` that may have a turn.
+    pub(crate) fn seed_at(turn: Option<Self>, seed: Seed, now: Duration) -> Seed {
+        turn.filter(|turn| now >= turn.at).map_or(seed, |turn| turn.seed)
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::consul::cluster::Pace;
 use crate::plan::{FaultPlan, Span};
+use crate::seed::Turn;
 
 /// One scenario variant, complete.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct Spec {
     /// What goes wrong.
     #[serde(rename = "fault")]
     pub faults: Vec<crate::plan::Fault>,
+    /// When other dice take over, if they do. No file can say so: it is how a run is explained.
+    #[serde(skip)]
+    pub turn: Option<Turn>,
 }
 
 impl Spec {

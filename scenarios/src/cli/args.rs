@@ -10,6 +10,10 @@ use clap::Parser;
 use ironbird_reports::story::KINDS;
 use tracing_subscriber::EnvFilter;
 
+use super::corpus::{self, CorpusArgs};
+use super::enumerate::{self, EnumerateArgs};
+use super::explain::{self, ExplainArgs};
+use super::shrink::{self, ShrinkArgs};
 use super::swarm::SwarmArgs;
 use super::{ColorWhen, Console};
 use crate::exit_code::{self, Exit};
@@ -24,6 +28,7 @@ Examples:
   ironbird run leader-kill/hardened --fail-fast   one variant, until a run fails
   ironbird run my-scenarios/ --junit results.xml  every file in a folder, for CI
   ironbird replay leader-kill/hardened --seed 17  one run, as a story
+  ironbird shrink leader-kill/published --seed 17 one failing run, reduced to its cause
   ironbird consul --http 127.0.0.1:0              a Consul for tests of other programs";
 
 const RUN_EXAMPLES: &str = "\
@@ -134,6 +139,18 @@ pub(super) enum Command {
     /// Show from which states, after which faults, the cluster finds its way back
     #[command(after_help = format!("{MAP_EXAMPLES}\n\n{}", exit_code::HELP))]
     Map(MapArgs),
+    /// Reduce a failing run to its cause, as a scenario file of a few lines
+    #[command(after_help = format!("{}\n\n{}", shrink::EXAMPLES, exit_code::HELP))]
+    Shrink(ShrinkArgs),
+    /// Try every single fault at every moment of a run that matters
+    #[command(after_help = format!("{}\n\n{}", enumerate::EXAMPLES, exit_code::HELP))]
+    Enumerate(EnumerateArgs),
+    /// Say which faults a failure took, and when it could no longer be avoided
+    #[command(after_help = format!("{}\n\n{}", explain::EXAMPLES, exit_code::HELP))]
+    Explain(ExplainArgs),
+    /// Keep failing runs as files that `run` replays first
+    #[command(after_help = corpus::EXAMPLES)]
+    Corpus(CorpusArgs),
     /// Serve the fake Consul on real TCP in real time, for tests of other programs
     #[command(after_help = CONSUL_EXAMPLES)]
     Consul(ConsulArgs),
@@ -173,6 +190,13 @@ pub(super) struct RunArgs {
     pub(super) fail_fast: bool,
     #[command(flatten)]
     pub(super) swarm: SwarmArgs,
+    /// Replay the failing runs kept in this folder first; `corpus/` beside the scenario files, where there is
+    /// one, if not given
+    #[arg(long, value_name = "DIR")]
+    pub(super) corpus: Option<PathBuf>,
+    /// Fail unless everything that a sweep should see sometimes was seen in some run
+    #[arg(long)]
+    pub(super) require_sometimes: bool,
     /// Run every seed twice; two different records of one seed are a failure
     #[arg(long)]
     pub(super) check_determinism: bool,

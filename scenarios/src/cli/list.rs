@@ -20,9 +20,12 @@ pub(super) fn list(which: &Which, console: &mut Console<'_>) -> Result<Exit, Sto
         // Writing to a string does not fail.
         writeln!(
             text,
-            "{}  {} seeds  {}",
+            "{}  {}  {}",
             style(&selection.from.selector).bold().force_styling(color),
-            scenario.seeds,
+            match scenario.seed {
+                Some(seed) => format!("seed {seed}"),
+                None => format!("{} seeds", scenario.seeds),
+            },
             scenario.title
         )
         .ok();

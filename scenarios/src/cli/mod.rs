@@ -1,4 +1,5 @@
-//! The command line: `list`, `check`, `run`, `merge`, `replay`, `map`, `consul`.
+//! The command line: `list`, `check`, `run`, `merge`, `replay`, `map`, `shrink`, `enumerate`, `explain`,
+//! `corpus`, `consul`.
 //!
 //! Results go to standard output, everything about the way there (progress, complaints, logs) to standard
 //! error. [`execute`] takes what makes a run and both outputs as arguments, so that tests drive the whole
@@ -11,12 +12,15 @@ use std::io;
 use crate::exit_code::Exit;
 use crate::library::LoadError;
 use crate::runner::RunFn;
-use crate::select::{SelectError, Selection, select};
+use crate::select::{SelectError, Selected, Selection, select};
 
 mod args;
 mod check;
 mod console;
 mod consul;
+mod corpus;
+mod enumerate;
+mod explain;
 mod interrupt;
 mod list;
 mod map;
@@ -26,6 +30,8 @@ mod progress;
 mod replay;
 mod report;
 mod run;
+mod shrink;
+mod suspect;
 mod swarm;
 
 pub use args::Args;
@@ -67,6 +73,10 @@ pub fn execute(
         Command::Replay(args) => replay::replay(args, run, console),
         Command::Report(args) => report::report(args, console),
         Command::Map(args) => map::map(args, run, console),
+        Command::Shrink(args) => shrink::shrink(args, run, console),
+        Command::Enumerate(args) => enumerate::enumerate(args, run, console),
+        Command::Explain(args) => explain::explain(args, run, console),
+        Command::Corpus(args) => corpus::corpus(args, run, console),
         Command::Consul(args) => consul::consul(args, console),
     };
     match done {
@@ -93,6 +103,22 @@ fn selected(words: &[String], console: &mut Console<'_>) -> Result<Vec<Selection
         return Err(Stop::Said(Exit::NothingSelected));
     }
     Ok(selections)
+}
+
+/// The one variant that `word` selects, or a complaint; `what` is what is of one variant.
+fn one_variant<'s>(
+    selections: &'s [Selection],
+    what: &str,
+    console: &mut Console<'_>,
+) -> Result<Selected<'s>, Stop> {
+    let variants: Vec<_> = selections.iter().flat_map(Selection::variants).collect();
+    let [one] = variants[..] else {
+        let names: Vec<_> = variants.iter().map(|one| one.selector()).collect();
+        let names = names.join(", ");
+        console.complain(&format!("error: {what} of one variant: choose one of {names}\n"))?;
+        return Err(Stop::Said(Exit::Usage));
+    };
+    Ok(one)
 }
 
 fn rendered(error: &SelectError, color: bool) -> String {

@@ -9,20 +9,13 @@ use ironbird_sim::seed::Seed;
 
 use super::args::ReplayArgs;
 use super::run::{is_stdout, naming};
-use super::{Console, Stop, selected, swarm};
+use super::{Console, Stop, one_variant, selected, swarm};
 use crate::exit_code::Exit;
 use crate::runner::{Options, RunFn, Runner};
-use crate::select::Selection;
 
 pub(super) fn replay(args: &ReplayArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
     let selections = selected(std::slice::from_ref(&args.scenario), console)?;
-    let variants: Vec<_> = selections.iter().flat_map(Selection::variants).collect();
-    let [one] = variants[..] else {
-        let names: Vec<_> = variants.iter().map(|one| one.selector()).collect();
-        console
-            .complain(&format!("error: a replay is of one variant: choose one of {}\n", names.join(", ")))?;
-        return Ok(Exit::Usage);
-    };
+    let one = one_variant(&selections, "a replay is", console)?;
     let options = Options { jobs: 1, swarm: args.swarm.profile(), ..Options::default() };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(std::io::Error::other(error)))?;
     if let Some(profile) = args.swarm.profile() {

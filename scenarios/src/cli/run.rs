@@ -6,9 +6,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use ironbird_reports::suite::{SuiteReport, VariantReport};
+use ironbird_sim::properties::sometimes::Sometimes;
 
 use super::args::{OutputArgs, RunArgs};
-use super::{Console, Stop, interrupt, pages, progress, selected};
+use super::suspect::lab;
+use super::{Console, Stop, corpus, interrupt, pages, progress, selected};
 use crate::exit_code::Exit;
 use crate::partition::Partition;
 use crate::results::{Header, Results};
@@ -17,7 +19,10 @@ use crate::seeds::Seeds;
 use crate::select::Selection;
 
 pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
-    let selections = args.swarm.narrow(selected(&args.which.which, console)?, console)?;
+    let mut selections = args.swarm.narrow(selected(&args.which.which, console)?, console)?;
+    let corpora = corpus::folders(args.corpus.as_deref(), &selections);
+    // A folder that was named holds them as well, and once is enough.
+    selections.retain(|one| !corpora.iter().any(|folder| Path::new(&one.from.file).starts_with(folder)));
     // Better now than after an hour of runs.
     args.output.try_out()?;
     let options = Options {
@@ -33,6 +38,10 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
             console.complain(&format!("error: {error}\n"))?;
             return Ok(Exit::Usage);
         }
+    };
+    let corpus_holds = match &corpora[..] {
+        [] => true,
+        some => corpus::replay_first(some, &lab(run, args.jobs)?, console)?,
     };
     let header = Header::new(&args.which.which, seeds, &selections);
     let mut results = match &args.results {
@@ -62,8 +71,10 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
         console.complain(&format!("error: not all results could be written: {error}\n"))?;
     }
     let (note, ended) = (swept.note(), swept.ended);
+    let unseen = args.require_sometimes && !never_seen(&swept.report).is_empty();
     let exit = tell(swept.report, note.as_deref(), &args.output, &runner, &selections, console)?;
     Ok(match (exit, ended) {
+        (Exit::AsExpected, _) if !corpus_holds || unseen => Exit::Failures,
         (Exit::AsExpected, Ended::Interrupted) => Exit::Interrupted,
         (exit, _) => exit,
     })
@@ -185,7 +196,23 @@ pub(super) fn told(suite: &SuiteReport) -> String {
             text.push('\n');
         }
     }
-    text + &ironbird_reports::table(suite)
+    text + &ironbird_reports::table(suite) + &unseen(suite)
+}
+
+/// What no run of any variant reached.
+fn never_seen(suite: &SuiteReport) -> Vec<&'static str> {
+    let seen =
+        |one: &Sometimes| suite.variants.iter().any(|variant| variant.sometimes.contains_key(one.name()));
+    Sometimes::ALL.into_iter().filter(|one| !seen(one)).map(Sometimes::name).collect()
+}
+
+/// The same in a line: what the sweep says nothing about.
+fn unseen(suite: &SuiteReport) -> String {
+    let names = never_seen(suite);
+    if names.is_empty() {
+        return "Everything that a sweep should see sometimes was seen.\n".to_owned();
+    }
+    format!("Never seen: {}.\n", names.join(", "))
 }
 
 fn headline(variant: &VariantReport) -> String {
@@ -195,6 +222,9 @@ fn headline(variant: &VariantReport) -> String {
     );
     for (property, runs) in &variant.violations {
         text += &format!("  {property} violated in {runs}\n");
+    }
+    if !variant.vacuous.is_empty() {
+        text += &format!("  never reached, so it proves nothing: {}\n", variant.vacuous.join(", "));
     }
     text.push('\n');
     text

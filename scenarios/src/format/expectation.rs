@@ -6,6 +6,7 @@ use ironbird_agent::journal::Entry;
 use ironbird_sim::properties::Property;
 use ironbird_sim::record::What;
 use ironbird_sim::run::Run;
+use ironbird_sim::signature::Signature;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -28,6 +29,8 @@ pub struct Symptom {
     pub properties: Vec<Property>,
     /// Some agent said a line that contains this.
     pub log: Option<String>,
+    /// It is this very failure.
+    pub signature: Option<Signature>,
     /// The least share of runs that must show it, above 0 and up to 1.
     pub share: f64,
 }
@@ -47,6 +50,13 @@ impl Expectation {
             run.violations.iter().any(|violation| symptom.properties.contains(&violation.property));
         if !violated {
             return Some(format!("does not violate {}", symptom.names()));
+        }
+        if let Some(signature) = &symptom.signature {
+            let shown = Signature::of_all(&run.record, &run.violations);
+            if !shown.contains(signature) {
+                let shown: Vec<_> = shown.iter().map(|one| format!("\"{one}\"")).collect();
+                return Some(format!("does not show \"{signature}\" but {}", shown.join(" and ")));
+            }
         }
         let text = symptom.log.as_deref()?;
         (!says(run, text)).then(|| format!("violates {}, but no agent says \"{text}\"", symptom.names()))
@@ -84,6 +94,11 @@ impl fmt::Display for Expectation {
         write!(f, "violates {}", symptom.names())?;
         if symptom.share < 1.0 {
             write!(f, " in at least {} % of runs", symptom.share * 100.0)?;
+        }
+        if f.alternate()
+            && let Some(signature) = &symptom.signature
+        {
+            write!(f, ", as {}", signature.id())?;
         }
         if f.alternate()
             && let Some(log) = &symptom.log
@@ -125,7 +140,7 @@ fn symptom(
     whole: std::ops::Range<usize>,
     complaints: &mut Complaints<'_>,
 ) -> Option<Symptom> {
-    let (mut properties, mut log, mut share) = (Vec::new(), None, 1.0);
+    let (mut properties, mut log, mut share, mut signature) = (Vec::new(), None, 1.0, None);
     for (key, value) in table {
         match (key.get_ref().as_ref(), value.get_ref()) {
             ("violates", DeValue::String(_)) => properties.extend(property(value, complaints)),
@@ -143,12 +158,17 @@ fn symptom(
                 log = Some(text.to_string());
             }
             ("log", _) => complaints.add(value.span(), "expected the text of a log line", None),
+            ("signature", text) => match text.as_str().unwrap_or_default().parse::<Signature>() {
+                Ok(known) => signature = Some(known),
+                Err(error) => complaints.add(value.span(), error, None),
+            },
             ("share", number) => match share_of_runs(number) {
                 Some(number) => share = number,
                 None => complaints.add(value.span(), "a share of runs is a number above 0 and up to 1", None),
             },
             (other, _) => {
-                complaints.unknown(key.span(), "part of an expectation", other, ["violates", "log", "share"])
+                let parts = ["violates", "log", "share", "signature"];
+                complaints.unknown(key.span(), "part of an expectation", other, parts);
             }
         }
     }
@@ -159,7 +179,7 @@ fn symptom(
             Some(super::suggest::hint("", property_names())),
         );
     }
-    (!properties.is_empty()).then_some(Symptom { properties, log, share })
+    (!properties.is_empty()).then_some(Symptom { properties, log, signature, share })
 }
 
 fn property(value: &Spanned<DeValue<'_>>, complaints: &mut Complaints<'_>) -> Option<Property> {

@@ -8,13 +8,21 @@
 //! - `expect = { violates = "one-writable-primary", log = "...", share = 0.95 }`: a run shows the symptom
 //!   when the property (any one of them, if it is a list) is violated and, if `log` is given, some agent
 //!   said a line that contains it. At least `share` of the runs (all, if it is not given) must show it.
+//!   With `signature`, it must be that very failure, as [`ironbird_sim::signature`] tells failures apart.
+//!
+//! A file says under how many `seeds` it is run, or fixes the one `seed`, as files that were written by
+//! [`Draft`] do: then its times are settled, and it shows one failure. `[sometimes]` with `require` names
+//! what the sweep of each variant must have reached at least once.
 //!
 //! Reading goes text -> tree with positions ([`parse`]) -> one merged tree a variant (`merge`) -> values
 //! -> limits (`limits`). The rule a change must keep: positions survive to the last step, so that every
 //! complaint points at the line to change, and no input whatever makes this code panic.
 
 use ironbird_sim::properties::Property;
+use ironbird_sim::properties::sometimes::Sometimes;
 use ironbird_sim::spec::Spec;
+
+use crate::seeds::Seeds;
 
 mod chaos;
 mod complaints;
@@ -25,6 +33,7 @@ mod merge;
 mod parse;
 mod rejected;
 mod suggest;
+mod write;
 
 pub use chaos::parse_chaos;
 pub use expectation::{Expectation, Symptom};
@@ -32,6 +41,8 @@ pub use limits::{MAX_FAULTS, MAX_FILE_BYTES, MAX_SEEDS, MAX_VARIANTS};
 pub use parse::parse;
 pub use rejected::{Diagnostic, Place, Rejected};
 pub use suggest::nearest;
+pub use write::Draft;
+pub(crate) use write::as_table;
 
 /// A scenario file, read and found sound.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +55,19 @@ pub struct Scenario {
     pub why: String,
     /// How many seeds `run` takes when it is not told.
     pub seeds: u64,
+    /// The one seed it must be, if the file fixes it.
+    pub seed: Option<u64>,
+    /// What a sweep of each variant must have reached, or else it proves nothing.
+    pub require: Vec<Sometimes>,
     /// In the order of the file, at least one.
     pub variants: Vec<Variant>,
+}
+
+impl Scenario {
+    /// The seeds `run` takes when it is not told.
+    pub fn own_seeds(&self) -> Seeds {
+        self.seed.map_or_else(|| Seeds::first(self.seeds), Seeds::only)
+    }
 }
 
 /// One way the story is told, complete.

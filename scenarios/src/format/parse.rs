@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use ironbird_sim::properties::sometimes::Sometimes;
 use ironbird_sim::spec::Spec;
 use serde::Deserialize;
 use toml::Spanned;
@@ -16,7 +17,7 @@ use super::{
 /// The parts of a [`Spec`].
 const SPEC: [&str; 8] = ["cluster", "consul", "network", "store", "mysql", "scheduler", "workload", "fault"];
 /// What a file says besides.
-const FILE: [&str; 5] = ["name", "title", "why", "seeds", "variant"];
+const FILE: [&str; 7] = ["name", "title", "why", "seeds", "seed", "sometimes", "variant"];
 const DEFAULT_SEEDS: u64 = 100;
 
 /// Reads a scenario. `file` is what the user calls it; its stem must be the scenario's name.
@@ -58,7 +59,8 @@ fn read(file: &str, source: &str, complaints: &mut Complaints<'_>) -> Option<Sce
     let name = text(&mut root, "name", &whole, complaints);
     let title = text(&mut root, "title", &whole, complaints);
     let why = text(&mut root, "why", &whole, complaints);
-    let seeds = seeds(&mut root, complaints);
+    let (seeds, seed) = seeds(&mut root, complaints);
+    let require = required(&mut root, complaints);
     let variants = root.remove("variant");
     let root = parts_of_a_spec(root);
 
@@ -81,6 +83,8 @@ fn read(file: &str, source: &str, complaints: &mut Complaints<'_>) -> Option<Sce
         title: title?.into_inner(),
         why: why?.into_inner(),
         seeds: seeds?,
+        seed,
+        require,
         variants,
     })
 }
@@ -113,19 +117,68 @@ fn text(
     }
 }
 
-fn seeds(root: &mut DeTable<'_>, complaints: &mut Complaints<'_>) -> Option<u64> {
-    let Some(value) = root.remove("seeds") else {
-        return Some(DEFAULT_SEEDS);
+/// How many seeds, and the one it must be, if the file fixes it.
+fn seeds(root: &mut DeTable<'_>, complaints: &mut Complaints<'_>) -> (Option<u64>, Option<u64>) {
+    let number = |value: &Spanned<DeValue<'_>>| {
+        let number = value.get_ref().as_integer()?;
+        u64::from_str_radix(number.as_str(), number.radix()).ok()
     };
-    let seeds = value
-        .get_ref()
-        .as_integer()
-        .and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok())
-        .filter(|seeds| (1..=MAX_SEEDS).contains(seeds));
+    let seed = root.remove_entry("seed").and_then(|(key, value)| {
+        if root.contains_key("seeds") {
+            let help = "leave out `seeds`: a file with a `seed` runs that one";
+            complaints.add(key.span(), "`seed` and `seeds` do not go together", Some(help.to_owned()));
+        }
+        let seed = number(&value);
+        if seed.is_none() {
+            complaints.add(value.span(), "`seed` is a whole number below 2^64", None);
+        }
+        seed
+    });
+    let Some(value) = root.remove("seeds") else {
+        return (Some(if seed.is_some() { 1 } else { DEFAULT_SEEDS }), seed);
+    };
+    let seeds = number(&value).filter(|seeds| (1..=MAX_SEEDS).contains(seeds));
     if seeds.is_none() {
         complaints.add(value.span(), format!("`seeds` is a whole number from 1 to {MAX_SEEDS}"), None);
     }
-    seeds
+    (seeds, seed)
+}
+
+/// What every variant's sweep must have reached: `[sometimes]` with `require`.
+fn required(root: &mut DeTable<'_>, complaints: &mut Complaints<'_>) -> Vec<Sometimes> {
+    let Some(value) = root.remove("sometimes") else {
+        return Vec::new();
+    };
+    let DeValue::Table(table) = value.get_ref() else {
+        complaints.add(value.span(), "`sometimes` is a table", Some("write `[sometimes]`".to_owned()));
+        return Vec::new();
+    };
+    for key in table.keys().filter(|key| key.get_ref() != "require") {
+        complaints.unknown(key.span(), "field of `sometimes`", key.get_ref(), ["require"]);
+    }
+    let Some(list) = table.get("require") else {
+        complaints.add(value.span(), "`sometimes` does not say what to `require`", None);
+        return Vec::new();
+    };
+    let Some(names) = list.get_ref().as_array() else {
+        complaints.add(list.span(), "`require` is a list of names", None);
+        return Vec::new();
+    };
+    let mut require = Vec::new();
+    for name in names {
+        let word = name.get_ref().as_str().unwrap_or_default();
+        match Sometimes::ALL.into_iter().find(|known| known.name() == word) {
+            Some(known) if require.contains(&known) => {
+                complaints.add(name.span(), format!("`{word}` is required twice"), None);
+            }
+            Some(known) => require.push(known),
+            None => {
+                let known = Sometimes::ALL.into_iter().map(Sometimes::name);
+                complaints.unknown(name.span(), "name of something to reach", word, known);
+            }
+        }
+    }
+    require
 }
 
 fn own_name(file: &str, name: &Spanned<String>, complaints: &mut Complaints<'_>) {

@@ -21,11 +21,17 @@ impl Runner<'_> {
         tolerated: u64,
         elapsed: Duration,
     ) -> VariantReport {
-        let as_expected = tally.can_be_as_expected(tolerated);
+        let required = &selected.from.scenario.require;
+        let vacuous: Vec<_> = required
+            .iter()
+            .filter(|one| !tally.sometimes.contains_key(one))
+            .map(|one| one.name().to_owned())
+            .collect();
+        let as_expected = tally.can_be_as_expected(tolerated) && vacuous.is_empty();
         let failures = if as_expected {
             Vec::new()
         } else {
-            tally.worth_showing.iter().map(|suspect| self.examine(selected, suspect)).collect()
+            tally.worth_showing().iter().map(|suspect| self.examine(selected, suspect)).collect()
         };
         let example = tally.example.map(|(events, seed)| {
             self.examine(
@@ -57,6 +63,8 @@ impl Runner<'_> {
             example,
             buckets: tally.buckets.finish(),
             each: tally.each,
+            sometimes: tally.sometimes.iter().map(|(one, runs)| (one.name().to_owned(), *runs)).collect(),
+            vacuous,
         }
     }
 

@@ -32,7 +32,7 @@ pub fn capture_panics() {
 }
 
 /// What `run` returns, or what it said when it panicked.
-pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     let before = IN_RUN.replace(true);
     // What a panicking run leaves half done is its own world, which is gone with it.
     let result = panic::catch_unwind(AssertUnwindSafe(run));

@@ -9,14 +9,17 @@
 //! The rule a change must keep: nothing that is reported, times on the wall apart, depends on which thread
 //! ran what or which run ended first.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ironbird_reports::suite::{SuiteReport, VariantReport};
 use ironbird_sim::plan::FaultPlan;
 use ironbird_sim::properties::Property;
+use ironbird_sim::properties::sometimes::{self, Sometimes};
 use ironbird_sim::recovery::{Journey, journey};
 use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
+use ironbird_sim::signature::Signature;
 use ironbird_sim::spec::Spec;
 use ironbird_sim::swarm::{Profile, generate};
 use rayon::prelude::*;
@@ -34,6 +37,7 @@ mod tally;
 pub use determinism::{Difference, first_difference};
 pub use examine::{replay_command, report_of};
 pub use guard::capture_panics;
+pub(crate) use guard::catch;
 pub use sweep::{Ended, Limits, Swept};
 
 /// What makes a run: [`ironbird_sim::run::run`], or something made up by a test.
@@ -96,6 +100,10 @@ pub(crate) struct Summary {
     pub(crate) recovery: Option<Duration>,
     pub(crate) simulated: Duration,
     pub(crate) events: usize,
+    /// What it reached of what a sweep should see sometimes.
+    pub(crate) reached: BTreeSet<Sometimes>,
+    /// The failure it is counted with: the first that it shows.
+    pub(crate) first: Option<Signature>,
     pub(crate) outcome: Outcome,
     /// Hashes of the abstract states it visited, where somebody counts them.
     pub(crate) states: Vec<u64>,
@@ -165,7 +173,7 @@ impl<'a> Runner<'a> {
     ) -> Result<(), String> {
         for selected in selections.iter().flat_map(Selection::variants) {
             let name = selected.name();
-            let seeds = seeds.unwrap_or_else(|| Seeds::first(selected.from.scenario.seeds));
+            let seeds = seeds.unwrap_or_else(|| selected.from.scenario.own_seeds());
             let total = seeds.count();
             progress(Progress::Started { name: &name, runs: total });
             let batch = RUNS_PER_JOB * self.pool.current_num_threads().max(1) as u64;
@@ -204,6 +212,8 @@ impl<'a> Runner<'a> {
                     recovery: None,
                     simulated: Duration::ZERO,
                     events: 0,
+                    reached: BTreeSet::new(),
+                    first: Some(Signature::of_panic(&panic)),
                     outcome: Outcome::Broken(panic),
                     states: Vec::new(),
                 };
@@ -226,6 +236,10 @@ impl<'a> Runner<'a> {
             recovery: run.recovery,
             simulated: run.record.duration(),
             events: run.record.events.len(),
+            reached: sometimes::reached(&run.record),
+            first: run.violations.first().and_then(|first| {
+                Signature::of_all(&run.record, std::slice::from_ref(first)).into_iter().next()
+            }),
             outcome,
             states: if with_states { sweep::states(&run.record) } else { Vec::new() },
         }

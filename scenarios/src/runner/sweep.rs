@@ -252,7 +252,7 @@ fn lanes(selections: &[Selection], seeds: Option<Seeds>) -> Vec<Lane<'_>> {
         .iter()
         .flat_map(Selection::variants)
         .map(|selected| {
-            let seeds = seeds.unwrap_or_else(|| Seeds::first(selected.from.scenario.seeds));
+            let seeds = seeds.unwrap_or_else(|| selected.from.scenario.own_seeds());
             let lane = Lane {
                 selected,
                 name: selected.name(),

@@ -1,16 +1,20 @@
 //! Adds up the summaries of one sweep, in memory that does not grow with the number of runs, recovery
 //! times apart.
+//!
+//! Unexpected runs are counted by the way they fail: of each way, the shortest run is worth showing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ironbird_reports::suite::{Buckets, MOST_ROWS, Outcome as RowOutcome, RunRow};
+use ironbird_sim::properties::sometimes::Sometimes;
 use ironbird_sim::seed::Seed;
+use ironbird_sim::signature::Signature;
 
 use super::{Outcome, Summary};
 
-/// Unexpected runs that a report shows.
-const SHOWN: usize = 5;
+/// The most ways of failing that are kept apart; what comes after is counted together.
+const WAYS: usize = 64;
 
 /// The sum so far.
 #[derive(Debug, Default)]
@@ -24,14 +28,27 @@ pub(super) struct Tally {
     pub(super) violations: BTreeMap<String, u64>,
     pub(super) recovery: Vec<Duration>,
     pub(super) simulated: Duration,
-    /// Unexpected runs: broken ones first, then shortest first.
-    pub(super) worth_showing: Vec<Suspect>,
     /// What the violating runs have in common.
     pub(super) buckets: Buckets,
     /// The first runs one by one.
     pub(super) each: Vec<RunRow>,
+    /// Unexpected runs by the way they fail: the shortest of each, and how many there are.
+    ways: BTreeMap<Way, (Suspect, u64)>,
+    /// What was reached, and by how many runs.
+    pub(super) sometimes: BTreeMap<Sometimes, u64>,
     /// The shortest run that was as expected and violated something.
     pub(super) example: Option<(usize, Seed)>,
+}
+
+/// A way of failing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    /// By its signature, and whether the run says nothing about the service.
+    Like(bool, Signature),
+    /// What should have failed and did not, in words.
+    Unlike(String),
+    /// Too many to tell apart.
+    Others,
 }
 
 /// A run to look at more closely.
@@ -60,7 +77,10 @@ impl Tally {
             };
             self.each.push(RunRow { seed: summary.seed.0, outcome, recovery: summary.recovery });
         }
-        let Summary { seed, events, outcome, violated, signatures, .. } = summary;
+        for one in summary.reached {
+            *self.sometimes.entry(one).or_default() += 1;
+        }
+        let Summary { seed, events, outcome, violated, first, signatures, .. } = summary;
         self.buckets.count(seed.0, signatures);
         match outcome {
             Outcome::AsExpected => {
@@ -71,11 +91,11 @@ impl Tally {
             }
             Outcome::Other(reason) => {
                 self.others += 1;
-                self.suspect(seed, events, false, reason);
+                self.suspect(Suspect { seed, events, broken: false, reason }, first);
             }
             Outcome::Broken(reason) => {
                 self.broken += 1;
-                self.suspect(seed, events, true, reason);
+                self.suspect(Suspect { seed, events, broken: true, reason }, first);
             }
         }
     }
@@ -85,9 +105,34 @@ impl Tally {
         self.broken == 0 && self.others <= tolerated
     }
 
-    fn suspect(&mut self, seed: Seed, events: usize, broken: bool, reason: String) {
-        self.worth_showing.push(Suspect { seed, events, broken, reason });
-        self.worth_showing.sort_by_key(|suspect| (!suspect.broken, suspect.events, suspect.seed));
-        self.worth_showing.truncate(SHOWN);
+    fn suspect(&mut self, suspect: Suspect, first: Option<Signature>) {
+        let way = match first {
+            Some(signature) => Way::Like(suspect.broken, signature),
+            None => Way::Unlike(suspect.reason.clone()),
+        };
+        let known = self.ways.contains_key(&way) || self.ways.len() < WAYS;
+        let (shortest, runs) =
+            self.ways.entry(if known { way } else { Way::Others }).or_insert_with(|| (suspect.clone(), 0));
+        *runs += 1;
+        if (suspect.events, suspect.seed) < (shortest.events, shortest.seed) {
+            *shortest = suspect;
+        }
+    }
+
+    /// The shortest run of every way of failing, broken ones first, then the most frequent way.
+    pub(super) fn worth_showing(&self) -> Vec<Suspect> {
+        let mut ways: Vec<_> = self.ways.iter().collect();
+        ways.sort_by_key(|(_, (suspect, runs))| (!suspect.broken, std::cmp::Reverse(*runs), suspect.events));
+        let shown = |(way, (suspect, runs)): (&Way, &(Suspect, u64))| {
+            let mut suspect = suspect.clone();
+            if *runs > 1 {
+                suspect.reason += &format!("; the shortest of {runs} runs that fail like this");
+            }
+            if let Way::Like(false, signature) = way {
+                suspect.reason += &format!(" [{}]", signature.id());
+            }
+            suspect
+        };
+        ways.into_iter().map(shown).collect()
     }
 }

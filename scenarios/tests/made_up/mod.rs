@@ -7,7 +7,7 @@ use std::time::Duration;
 use ironbird_agent::journal::{Entry, Level};
 use ironbird_sim::plan::FaultPlan;
 use ironbird_sim::properties::{Property, Violation};
-use ironbird_sim::record::{Event, Header, Record, VERSION, What};
+use ironbird_sim::record::{ConsulEvent, Event, Header, Record, VERSION, What};
 use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::spec::Spec;
@@ -68,4 +68,46 @@ pub(crate) fn every_third_bad(spec: &Spec, scenario: &str, seed: Seed, plan: &Fa
     }
     let lines = vec!["tick"; usize::try_from(1_000 - seed.0).unwrap()];
     violating(run(spec, scenario, seed, plan, &lines), Property::OneWritablePrimary)
+}
+
+/// A sound run in which things change: two instances start together, one is healthy, another is, again.
+pub(crate) fn changing(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Run {
+    let mut made = run(spec, scenario, seed, plan, &["0", "1", "2", "3", "4", "5"]);
+    let launched = || What::Launched { why: "start".to_owned() };
+    let healthy = || What::Agent(Entry::Health { name: "mysql".to_owned(), passing: true });
+    let changes = [
+        (0, "mysql-1", launched()),
+        (0, "mysql-2", launched()),
+        (2, "mysql-1", healthy()),
+        (3, "mysql-2", healthy()),
+        (4, "mysql-1", healthy()),
+    ];
+    for (event, (second, host, what)) in made.record.events.iter_mut().zip(changes) {
+        event.at = Duration::from_secs(second);
+        event.host = host.to_owned();
+        event.what = what;
+    }
+    made
+}
+
+/// A sound run whose faults find nobody.
+pub(crate) fn nobody_struck(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Run {
+    let mut run = calm(spec, scenario, seed, plan);
+    let what = What::FaultBegan { fault: "kill leader: there is none at this moment".to_owned(), number: 0 };
+    run.record.events.insert(0, Event { step: 0, at: Duration::ZERO, host: "-".to_owned(), what });
+    run
+}
+
+/// A sound run; in every second seed the lock goes from one instance to another.
+pub(crate) fn failing_over(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Run {
+    let mut run = calm(spec, scenario, seed, plan);
+    let holders = if seed.0.is_multiple_of(2) { ["mysql-1", "mysql-2"] } else { ["mysql-1", "mysql-1"] };
+    for (event, holder) in run.record.events.iter_mut().zip(holders) {
+        event.what = What::Consul(ConsulEvent::LockAcquired {
+            key: "mysql-primary".to_owned(),
+            session: holder.to_owned(),
+            value: holder.to_owned(),
+        });
+    }
+    run
 }

@@ -370,6 +370,14 @@ impl Links {
         sum
     }
 
+    /// Draws everything from now on from another seed.
+    pub(super) fn turn(&mut self, seed: Seed) {
+        self.seed = seed;
+        for link in &mut self.links {
+            link.stream = None;
+        }
+    }
+
     fn stream(&mut self, from: HostIndex, to: HostIndex) -> &mut ChaCha8Rng {
         let seed = self.seed;
         let entity = (from * self.names.len() + to, &self.names[from], &self.names[to]);

@@ -40,7 +40,7 @@ pub use link::{HostIndex, Impairment};
 use wake::{EngineWaker, HostWaker};
 
 use crate::plan::Span;
-use crate::seed::Seed;
+use crate::seed::{Seed, Turn};
 
 /// Decides what happens to machines, and when.
 pub trait Director {
@@ -85,6 +85,7 @@ pub struct Engine {
     sequence: u64,
     egress: Vec<Packet>,
     schedule: ChaCha8Rng,
+    turn: Option<Turn>,
     order: Vec<HostIndex>,
     engine_waker: Arc<EngineWaker>,
     // Last: sockets are gone before the network they live in.
@@ -136,6 +137,7 @@ impl Engine {
                 sequence: 0,
                 egress: Vec::with_capacity(64),
                 schedule: seed.stream("schedule", ""),
+                turn: None,
                 order: Vec::new(),
                 engine_waker,
                 net: net.enter(),
@@ -180,6 +182,11 @@ impl Engine {
         slot.tasks = Some(tasks);
         self.links.set_dark(host, false);
         self.slots[host].waker.wake_by_ref();
+    }
+
+    /// Has everything that is drawn from a time on come from another seed.
+    pub fn turn(&mut self, turn: Turn) {
+        self.turn = Some(turn);
     }
 
     /// Whether a machine lives.
@@ -249,6 +256,10 @@ impl Engine {
     ) -> Poll<()> {
         loop {
             let now = self.now();
+            if let Some(turn) = self.turn.take_if(|turn| now >= turn.at) {
+                self.links.turn(turn.seed);
+                self.schedule = turn.seed.stream("schedule", "");
+            }
             let delivered = self.deliver_due(now);
             let ran = self.run_woken();
             // Also without a machine that ran: a kernel answers much by itself.

@@ -14,6 +14,7 @@ use turmoil_net::shim::tokio::net::{TcpListener, TcpStream};
 use super::process::ProcessState;
 use super::{Ailment, Machine, Run, SimProcess};
 use crate::record::What;
+use crate::seed::Turn;
 
 /// Simulated clocks start here, so that names with dates in them look like dates: 28 April 2016, the day
 /// the cluster of the article was reported not to initialise.
@@ -76,7 +77,8 @@ impl Host for SimHost {
     }
 
     fn random(&self, purpose: &str) -> ChaCha8Rng {
-        let Machine { seed, name, boots, .. } = &*self.machine;
+        let Machine { seed, name, boots, turn, .. } = &*self.machine;
+        let seed = Turn::seed_at(turn.get(), *seed, self.now());
         seed.stream(purpose, &format!("{name}/{}/{}", boots.get(), self.process.pid))
     }
 

@@ -31,7 +31,7 @@ pub use process::SimProcess;
 
 use crate::plan::Shift;
 use crate::recorder::Recorder;
-use crate::seed::Seed;
+use crate::seed::{Seed, Turn};
 
 /// A program's run: it is given the machine, as its own process sees it, and its arguments.
 pub type Run = Pin<Box<dyn Future<Output = Exit>>>;
@@ -78,6 +78,7 @@ pub struct Machine {
     names: Rc<BTreeMap<String, String>>,
     /// How often the machine was started: each start has random streams of its own.
     boots: Cell<u32>,
+    turn: Cell<Option<Turn>>,
 }
 
 impl Machine {
@@ -105,7 +106,13 @@ impl Machine {
             local_sockets: RefCell::default(),
             names,
             boots: Cell::new(0),
+            turn: Cell::new(None),
         })
+    }
+
+    /// Has streams that are asked for from a time on come from another seed.
+    pub fn turn(&self, turn: Turn) {
+        self.turn.set(Some(turn));
     }
 
     /// The machine's name.

@@ -14,6 +14,7 @@ mod one_primary;
 mod order;
 mod resurrection;
 mod session_ttl;
+pub mod sometimes;
 pub(crate) mod state;
 mod writes;
 

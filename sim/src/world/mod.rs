@@ -163,6 +163,11 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
             })
             .collect();
 
+        if let Some(turn) = spec.turn {
+            engine.turn(turn);
+            machines.iter().for_each(|machine| machine.turn(turn));
+        }
+
         let consul_plan = Rc::new(layout.consul_plan(spec, plan));
         let observer = Rc::new(WorldObserver::new(recorder.clone(), Rc::clone(&names)));
         let has_trouble = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Trouble(_)));

@@ -11,6 +11,7 @@ use ironbird_agent::host::Signal;
 use super::{Cluster, Director, Step};
 use crate::engine::{Engine, HostIndex};
 use crate::record::What;
+use crate::seed::Turn;
 use crate::world::{STORE_PORT, container};
 
 /// How long a container may take to stop before it is killed, as `docker stop` has it.
@@ -140,7 +141,8 @@ impl Director {
 
     /// How long the scheduler takes to replace what ran on a machine.
     fn replacement_pause(&self, host: HostIndex) -> Duration {
-        let Cluster { spec, machines, seed, .. } = &self.cluster;
+        let Cluster { spec, machines, seed, recorder, .. } = &self.cluster;
+        let seed = Turn::seed_at(spec.turn, *seed, recorder.now());
         let entity = format!("{}/{}", self.name(host), machines[host].boots());
         spec.scheduler.replacement.sample(&mut seed.stream("replacement", &entity))
     }
