@@ -101,7 +101,10 @@ fn what_does_not_matter_is_left_out() {
     assert_eq!(faults.iter().map(kind).collect::<Vec<_>>(), ["kill", "cut"], "{said:?}");
     assert_eq!((cluster.instances, workload.clients, network.loss), (1, 0, 0.0));
     assert!(faults.iter().all(|fault| fault.at.from.as_secs().is_multiple_of(60)), "{said:?}");
-    assert!(matches!(faults[1].lasting, Lasting::For(length) if length <= Duration::from_secs(1)), "{said:?}");
+    assert!(
+        matches!(faults[1].lasting, Lasting::For(length) if length <= Duration::from_secs(1)),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -318,7 +321,9 @@ fn decided(spec: &Spec, name: &str, seed: Seed, plan: &FaultPlan) -> Run {
         None => false,
     };
     let lines: Vec<String> = (0..60)
-        .map(|second| if saved && second >= 40 { format!("saved {second}") } else { format!("line {second}") })
+        .map(
+            |second| if saved && second >= 40 { format!("saved {second}") } else { format!("line {second}") },
+        )
         .collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let run = made_up::run(spec, name, seed, plan, &lines);
@@ -409,8 +414,5 @@ fn a_file_that_shows_a_failure_demands_that_very_failure() {
     let other: Signature = "one-writable-primary@primary: something else".parse().unwrap();
     let made = lab.fly(&case).unwrap();
     assert_eq!(showing(&shown).objection(&made), None);
-    assert_eq!(
-        showing(&other).objection(&made),
-        Some(format!("does not show \"{other}\" but \"{shown}\""))
-    );
+    assert_eq!(showing(&other).objection(&made), Some(format!("does not show \"{other}\" but \"{shown}\"")));
 }

@@ -68,7 +68,11 @@ fn a_shrunk_failure_is_a_file_that_shows_it() {
     let said = ironbird(&fragile, &words);
     assert_eq!(said.exit, Exit::AsExpected, "{}{}", said.out, said.err);
     assert!(said.out.contains("\n1 of 2 faults, 1 of 5 instances, after "), "{}", said.out);
-    assert!(said.err.contains("fewer faults\n") && said.err.contains(" runs  1 of 2 faults\n"), "{}", said.err);
+    assert!(
+        said.err.contains("fewer faults\n") && said.err.contains(" runs  1 of 2 faults\n"),
+        "{}",
+        said.err
+    );
     let files = found(folder.path());
     let [file] = &files[..] else { panic!("{files:?}") };
     let text = fs::read_to_string(file).unwrap();
@@ -86,14 +90,44 @@ fn what_does_not_fail_is_not_shrunk_explained_or_kept() {
     let folder = tempfile::tempdir().unwrap();
     let (storm, out) = (storm(folder.path()), folder.path().display().to_string());
     for (run, words, exit, part) in [
-        (&made_up::calm as &RunFn<'_>, &["shrink", &storm, "--seed", "1"][..], Exit::NothingSelected, "violates nothing"),
+        (
+            &made_up::calm as &RunFn<'_>,
+            &["shrink", &storm, "--seed", "1"][..],
+            Exit::NothingSelected,
+            "violates nothing",
+        ),
         (&made_up::calm, &["explain", &storm, "--seed", "1"], Exit::NothingSelected, "violates nothing"),
-        (&made_up::calm, &["corpus", "add", &storm, "--seed", "1", "--dir", &out], Exit::NothingSelected, "violates nothing"),
+        (
+            &made_up::calm,
+            &["corpus", "add", &storm, "--seed", "1", "--dir", &out],
+            Exit::NothingSelected,
+            "violates nothing",
+        ),
         (&fragile, &["shrink", &storm], Exit::Usage, "fixes no seed: say which with --seed"),
-        (&fragile, &["shrink", &storm, "--seed", "1", "--signature", "00000000"], Exit::NothingSelected, "does not show 00000000, only\n"),
-        (&fragile, &["shrink", "leader-kill", "--seed", "1"], Exit::Usage, "choose one of leader-kill/published"),
-        (&fragile, &["enumerate", &storm, "--kinds", "kil"], Exit::Usage, "`kil` is no kind of fault to enumerate"),
-        (&fragile, &["corpus", "add", &storm, "--seed", "1", "--dir", &out, "--title", " "], Exit::Usage, "`title` is empty"),
+        (
+            &fragile,
+            &["shrink", &storm, "--seed", "1", "--signature", "00000000"],
+            Exit::NothingSelected,
+            "does not show 00000000, only\n",
+        ),
+        (
+            &fragile,
+            &["shrink", "leader-kill", "--seed", "1"],
+            Exit::Usage,
+            "choose one of leader-kill/published",
+        ),
+        (
+            &fragile,
+            &["enumerate", &storm, "--kinds", "kil"],
+            Exit::Usage,
+            "`kil` is no kind of fault to enumerate",
+        ),
+        (
+            &fragile,
+            &["corpus", "add", &storm, "--seed", "1", "--dir", &out, "--title", " "],
+            Exit::Usage,
+            "`title` is empty",
+        ),
     ] {
         let said = ironbird(run, words);
         assert_eq!(said.exit, exit, "{words:?}: {}{}", said.out, said.err);
@@ -167,7 +201,10 @@ fn a_corpus_is_replayed_before_everything_else() {
     let storm = storm(folder.path());
     let corpus = folder.path().join("corpus");
     let dir = corpus.display().to_string();
-    let kept = ironbird(&fragile, &["corpus", "add", &storm, "--seed", "7", "--dir", &dir, "--title", "All at once"]);
+    let kept = ironbird(
+        &fragile,
+        &["corpus", "add", &storm, "--seed", "7", "--dir", &dir, "--title", "All at once"],
+    );
     assert_eq!(kept.exit, Exit::AsExpected, "{}{}", kept.out, kept.err);
     let files = found(&corpus);
     let [file] = &files[..] else { panic!("{files:?}") };

@@ -117,13 +117,17 @@ fn runs_without_the_symptom_say_what_was_missing() {
         let report = sweep(&made_up::every_third_bad, Options::default(), expect);
         report.failures[0].reason.clone()
     };
-    assert_eq!(reason("{ violates = \"lock-delay\" }"), "does not violate lock-delay");
+    let missing = reason("{ violates = \"lock-delay\" }");
+    assert_eq!(missing, "does not violate lock-delay; the shortest of 66 runs that fail like this");
     let run = |spec: &_, name: &_, seed, plan: &_| {
         made_up::violating(made_up::calm(spec, name, seed, plan), Property::LockDelay)
     };
     let report = sweep(&run, Options::default(), "{ violates = \"lock-delay\", log = \"four\" }");
     let reason = &report.failures[0].reason;
-    assert!(reason.starts_with("violates lock-delay, but no agent says \"four\"; the shortest of 100 "), "{reason}");
+    assert!(
+        reason.starts_with("violates lock-delay, but no agent says \"four\"; the shortest of 100 "),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -260,14 +264,11 @@ fn five_hundred_failing_seeds_are_the_three_ways_they_fail() {
     let suite = runner.suite(&storm("\"pass\"", ""), Some(Seeds::first(500)), &|_| {});
     let report = &suite.variants[0];
     assert_eq!(report.failures.len(), 3);
-    let shown: Vec<_> = report.failures.iter().map(|failure| (failure.seed, failure.violations[0].property)).collect();
+    let shown: Vec<_> =
+        report.failures.iter().map(|failure| (failure.seed, failure.violations[0].property)).collect();
     assert_eq!(
         shown,
-        [
-            (0, Property::OneWritablePrimary),
-            (286, Property::LockDelay),
-            (143, Property::ClusterConverges),
-        ],
+        [(0, Property::OneWritablePrimary), (286, Property::LockDelay), (143, Property::ClusterConverges),],
         "the shortest of each, the most frequent first"
     );
 }

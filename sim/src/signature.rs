@@ -213,7 +213,8 @@ fn stem(host: &str) -> &str {
 }
 
 /// How a list that has become one word may still tell how long it was.
-const PLURALS: [(&str, &str); 2] = [("writes N more, the first", "write N"), ("writes N, the first", "write N")];
+const PLURALS: [(&str, &str); 2] =
+    [("writes N more, the first", "write N"), ("writes N, the first", "write N")];
 
 /// `detail` without what differs from run to run: clauses that then say the same are said once, and in an
 /// order of their own.
@@ -285,7 +286,8 @@ fn bare(word: &str) -> String {
         return word.to_owned();
     };
     let (before, after) = (&word[..start], &word[start + core.len()..]);
-    let numbered = core.rsplit_once('-').filter(|(_, n)| !n.is_empty() && n.bytes().all(|c| c.is_ascii_digit()));
+    let numbered =
+        core.rsplit_once('-').filter(|(_, n)| !n.is_empty() && n.bytes().all(|c| c.is_ascii_digit()));
     let replaced = match numbered {
         Some(("mysql", _)) => "instance".to_owned(),
         Some(("client", _)) => "client".to_owned(),
@@ -384,7 +386,10 @@ mod tests {
             ("one-writable-primary", "a signature reads `property@role: words`"),
             ("flat-earth@primary: x", "`flat-earth` is no property"),
             ("lock-delay@king: x", "`king` is no role of a machine"),
-            ("lock-delay@primary: mysql-2", "the words of a signature hold no machines, ids, numbers or times"),
+            (
+                "lock-delay@primary: mysql-2",
+                "the words of a signature hold no machines, ids, numbers or times",
+            ),
             ("lock-delay@primary: ", "the words of a signature hold no machines, ids, numbers or times"),
         ] {
             assert_eq!(text.parse::<Signature>().unwrap_err(), expected);

@@ -78,7 +78,11 @@ pub(super) fn folders(given: Option<&Path>, selections: &[Selection]) -> Vec<Pat
 }
 
 /// Replays the entries of `folders`, says what came of each, and whether all hold.
-pub(super) fn replay_first(folders: &[PathBuf], lab: &Lab<'_>, console: &mut Console<'_>) -> Result<bool, Stop> {
+pub(super) fn replay_first(
+    folders: &[PathBuf],
+    lab: &Lab<'_>,
+    console: &mut Console<'_>,
+) -> Result<bool, Stop> {
     let mut sound = true;
     for folder in folders {
         let replayed = match replay(lab, folder) {
@@ -97,7 +101,8 @@ pub(super) fn replay_first(folders: &[PathBuf], lab: &Lab<'_>, console: &mut Con
                     continue;
                 }
                 Verdict::Fails { objection, shown } => {
-                    let shown: Vec<_> = shown.iter().map(|one| format!("\n    {}  {one}", one.id())).collect();
+                    let shown: Vec<_> =
+                        shown.iter().map(|one| format!("\n    {}  {one}", one.id())).collect();
                     ("fails", objection + &shown.concat())
                 }
                 Verdict::NoLongerApplies { why } => (

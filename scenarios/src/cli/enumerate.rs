@@ -12,7 +12,9 @@ use super::{Console, Stop, one_variant, selected};
 use crate::exit_code::Exit;
 use crate::hunt::corpus::write_whole;
 use crate::hunt::ledger::Ledger;
-use crate::hunt::{Case, Cause, Enumeration, FaultPoint, Points, enumerate as try_each, file_name, points, showing};
+use crate::hunt::{
+    Case, Cause, Enumeration, FaultPoint, Points, enumerate as try_each, file_name, points, showing,
+};
 use crate::runner::RunFn;
 use crate::select::Selected;
 
@@ -63,7 +65,11 @@ pub(super) struct EnumerateArgs {
     jobs: Option<NonZeroUsize>,
 }
 
-pub(super) fn enumerate(args: &EnumerateArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
+pub(super) fn enumerate(
+    args: &EnumerateArgs,
+    run: &RunFn<'_>,
+    console: &mut Console<'_>,
+) -> Result<Exit, Stop> {
     let selections = selected(std::slice::from_ref(&args.scenario), console)?;
     let one = one_variant(&selections, "an enumeration is", console)?;
     let seed = seed(args.seed.or(one.from.scenario.seed).or(Some(0)), one, console)?;

@@ -183,7 +183,8 @@ fn told(suite: &SuiteReport) -> String {
 
 /// What no run of any variant reached.
 fn never_seen(suite: &SuiteReport) -> Vec<&'static str> {
-    let seen = |one: &Sometimes| suite.variants.iter().any(|variant| variant.sometimes.contains_key(one.name()));
+    let seen =
+        |one: &Sometimes| suite.variants.iter().any(|variant| variant.sometimes.contains_key(one.name()));
     Sometimes::ALL.into_iter().filter(|one| !seen(one)).map(Sometimes::name).collect()
 }
 

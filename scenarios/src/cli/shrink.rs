@@ -7,7 +7,7 @@ use super::suspect::{Suspect, SuspectArgs, lab};
 use super::{Console, Stop, one_variant, selected};
 use crate::exit_code::Exit;
 use crate::hunt::corpus::write_whole;
-use crate::hunt::{Case, Step, file_name, shrink as make_smaller, showing};
+use crate::hunt::{Case, Step, file_name, showing, shrink as make_smaller};
 use crate::runner::RunFn;
 use crate::select::Selected;
 
@@ -34,20 +34,18 @@ pub(super) fn shrink(args: &ShrinkArgs, run: &RunFn<'_>, console: &mut Console<'
     let lab = lab(run, args.suspect.jobs)?;
     let suspect = args.suspect.find(&lab, one, console)?;
     let path = path(&args.out, one, &suspect);
-    let write = |case: &Case| {
-        write_whole(&path, &text(one, &suspect, case)).map_err(|error| naming(&path, error))
-    };
+    let write =
+        |case: &Case| write_whole(&path, &text(one, &suspect, case)).map_err(|error| naming(&path, error));
     // What cannot be kept need not be looked for.
     write(&suspect.case)?;
-    let shrunk = make_smaller(&lab, suspect.case.clone(), &suspect.signature, args.budget, &mut |step| {
-        match step {
+    let shrunk =
+        make_smaller(&lab, suspect.case.clone(), &suspect.signature, args.budget, &mut |step| match step {
             Step::Pass { what } => console.complain(&format!("{what}\n")),
             Step::Smaller { what, best, runs } => {
                 write(best)?;
                 console.complain(&format!("{runs:>6} runs  {what}\n"))
             }
-        }
-    })?;
+        })?;
     write(&shrunk.case)?;
     let faults = |case: &Case| case.spec.faults.len();
     let end = if shrunk.minimal { "" } else { "; the budget is spent, and it may become smaller yet" };

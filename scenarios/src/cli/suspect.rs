@@ -50,7 +50,12 @@ pub(super) fn seed(given: Option<u64>, one: Selected<'_>, console: &mut Console<
 
 impl SuspectArgs {
     /// Runs what is meant and says how it fails, on `console`; complains when it does not.
-    pub(super) fn find(&self, lab: &Lab<'_>, one: Selected<'_>, console: &mut Console<'_>) -> Result<Suspect, Stop> {
+    pub(super) fn find(
+        &self,
+        lab: &Lab<'_>,
+        one: Selected<'_>,
+        console: &mut Console<'_>,
+    ) -> Result<Suspect, Stop> {
         let seed = seed(self.seed, one, console)?;
         let case = Case::of(one, seed);
         let shown = lab.signatures(&case);

@@ -54,13 +54,19 @@ pub struct Replayed {
 }
 
 /// What an entry for `case`, found in `selected`, says, and the name of its file.
-pub fn entry(selected: Selected<'_>, case: &Case, signature: &Signature, title: Option<&str>) -> (String, String) {
+pub fn entry(
+    selected: Selected<'_>,
+    case: &Case,
+    signature: &Signature,
+    title: Option<&str>,
+) -> (String, String) {
     let expect = match &selected.variant.expect {
         Expectation::Pass => Expectation::Pass,
         Expectation::Violates(_) => showing(signature),
     };
     let name = file_name(case.scenario(), case.seed, signature);
-    let title = title.map_or_else(|| format!("{}: {}", selected.from.scenario.title, signature.words()), str::to_owned);
+    let title = title
+        .map_or_else(|| format!("{}: {}", selected.from.scenario.title, signature.words()), str::to_owned);
     let told = format!("Found in {} under seed {}. It showed {signature}.", selected.name(), case.seed);
     let text = case.draft(name.clone(), title, told, &expect).text();
     (format!("{name}.toml"), text)

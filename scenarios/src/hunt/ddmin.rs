@@ -95,9 +95,7 @@ mod tests {
 
     #[test]
     fn one_of_two_causes_is_enough() {
-        let (part, _) = found(64, |part| {
-            part.contains(&40) || (part.contains(&3) && part.contains(&60))
-        });
+        let (part, _) = found(64, |part| part.contains(&40) || (part.contains(&3) && part.contains(&60)));
         assert!(part == [40] || part == [3, 60], "{part:?}");
     }
 

@@ -92,7 +92,10 @@ impl Curve {
     /// half from the start.
     pub fn half(&self) -> Option<(Reading, Reading)> {
         let pairs = self.readings.iter().zip(self.readings.iter().skip(1));
-        pairs.filter(|(one, next)| !one.is_likely() && next.is_likely()).last().map(|(one, next)| (*one, *next))
+        pairs
+            .filter(|(one, next)| !one.is_likely() && next.is_likely())
+            .last()
+            .map(|(one, next)| (*one, *next))
     }
 }
 
@@ -113,9 +116,10 @@ pub struct Divergence {
 /// When the run panics, or does not show it.
 pub fn explain(lab: &Lab<'_>, case: &Case, wanted: &Signature, knobs: Knobs) -> Result<Explanation, String> {
     let run = lab.fly(case)?;
-    let violation = run.violations.iter().find(|violation| {
-        Signature::of_all(&run.record, std::slice::from_ref(violation)).contains(wanted)
-    });
+    let violation = run
+        .violations
+        .iter()
+        .find(|violation| Signature::of_all(&run.record, std::slice::from_ref(violation)).contains(wanted));
     let Some(end) = violation.map(|violation| violation.at + TICK) else {
         return Err(format!("the run does not show {wanted}"));
     };
@@ -143,7 +147,10 @@ fn necessity(lab: &Lab<'_>, case: &Case, wanted: &Signature) -> Vec<Necessity> {
         lab.signatures(&Case { spec: Spec { faults, ..case.spec.clone() }, ..case.clone() }).contains(wanted)
     };
     let indices: Vec<usize> = (0..faults.len()).collect();
-    lab.each(&indices, |index| Necessity { needed: !with(&|one| one != *index), enough: with(&|one| one == *index) })
+    lab.each(&indices, |index| Necessity {
+        needed: !with(&|one| one != *index),
+        enough: with(&|one| one == *index),
+    })
 }
 
 fn turned(case: &Case, turn: Turn) -> Case {
@@ -176,7 +183,8 @@ impl Back<'_, '_> {
 
     /// The chance of failing with other dice from `at` on.
     fn read(&mut self, at: Duration) -> Reading {
-        let seeds: Vec<u64> = (1..=self.knobs.runs).map(|number| self.case.seed.0.wrapping_add(number)).collect();
+        let seeds: Vec<u64> =
+            (1..=self.knobs.runs).map(|number| self.case.seed.0.wrapping_add(number)).collect();
         let runs = self.lab.each(&seeds, |seed| self.once(Turn { at, seed: Seed(*seed) }));
         let mut failed = 0;
         for (seed, common) in seeds.into_iter().zip(runs) {

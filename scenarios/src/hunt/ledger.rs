@@ -74,8 +74,9 @@ impl Ledger {
                 }
                 first = false;
             } else {
-                let known: Line = serde_json::from_str(&line)
-                    .map_err(|error| wrong(&format!("point {} of it does not read: {error}", done.len() + 1)))?;
+                let known: Line = serde_json::from_str(&line).map_err(|error| {
+                    wrong(&format!("point {} of it does not read: {error}", done.len() + 1))
+                })?;
                 if known.point >= points.tried.len() {
                     return Err(wrong(&format!("it has a point {}, which there is not", known.point)));
                 }

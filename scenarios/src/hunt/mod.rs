@@ -70,7 +70,13 @@ impl Case {
     }
 
     /// A scenario file of this case alone. `told` says where it comes from.
-    pub fn draft<'a>(&'a self, name: String, title: String, told: String, expect: &'a Expectation) -> Draft<'a> {
+    pub fn draft<'a>(
+        &'a self,
+        name: String,
+        title: String,
+        told: String,
+        expect: &'a Expectation,
+    ) -> Draft<'a> {
         Draft { name, title, why: told, seed: self.seed.0, variant: self.variant(), spec: &self.spec, expect }
     }
 }

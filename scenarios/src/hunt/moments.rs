@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ironbird_agent::journal::Entry;
-use ironbird_sim::record::{ConsulEvent, Event, MysqlEvent, Record, What};
 use ironbird_reports::story;
+use ironbird_sim::record::{ConsulEvent, Event, MysqlEvent, Record, What};
 
 /// The moments of one run.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -247,7 +247,8 @@ impl Seen {
         }
         let wait = query.split('&').find_map(|pair| pair.strip_prefix("wait="));
         let wait = wait.and_then(|wait| humantime::parse_duration(wait).ok());
-        let blocks = query.split('&').any(|pair| pair.strip_prefix("index=").is_some_and(|index| index != "0"));
+        let blocks =
+            query.split('&').any(|pair| pair.strip_prefix("index=").is_some_and(|index| index != "0"));
         if blocks && took > Duration::from_millis(100) && wait.is_none_or(|wait| took < wait) {
             self.reach(Sometimes::BlockingQueryWoken);
         }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use ironbird_agent::host::Signal;
 
 use super::{Cluster, Director, Step};
-use crate::seed::Turn;
 use crate::engine::{Engine, HostIndex};
 use crate::record::What;
+use crate::seed::Turn;
 use crate::world::{STORE_PORT, container};
 
 /// How long a container may take to stop before it is killed, as `docker stop` has it.
