@@ -256,9 +256,9 @@ pub(super) struct ReplayArgs {
     /// The variant: `leader-kill/hardened` or `storm.toml/calm`; a scenario with one variant needs no `/`
     #[arg(value_name = "SCENARIO")]
     pub(super) scenario: String,
-    /// The seed
+    /// The seed; the one the file fixes if not given
     #[arg(long, value_name = "N")]
-    pub(super) seed: u64,
+    pub(super) seed: Option<u64>,
     #[command(flatten)]
     pub(super) swarm: SwarmArgs,
     /// Tell every event, not only those that matter

@@ -5,10 +5,10 @@ use std::io::{BufWriter, Write};
 
 use console::style;
 use ironbird_reports::story::{Lens, StoryOptions, story};
-use ironbird_sim::seed::Seed;
 
 use super::args::ReplayArgs;
 use super::run::{is_stdout, naming};
+use super::suspect::seed;
 use super::{Console, Stop, one_variant, selected, swarm};
 use crate::exit_code::Exit;
 use crate::runner::{Options, RunFn, Runner};
@@ -16,16 +16,17 @@ use crate::runner::{Options, RunFn, Runner};
 pub(super) fn replay(args: &ReplayArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
     let selections = selected(std::slice::from_ref(&args.scenario), console)?;
     let one = one_variant(&selections, "a replay is", console)?;
+    let seed = seed(args.seed, one, console)?;
     let options = Options { jobs: 1, swarm: args.swarm.profile(), ..Options::default() };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(std::io::Error::other(error)))?;
     if let Some(profile) = args.swarm.profile() {
         // Before the run, which may never come to an end.
-        console.complain(&swarm::knobs(&one.variant.spec, Seed(args.seed), &profile))?;
+        console.complain(&swarm::knobs(&one.variant.spec, seed, &profile))?;
     }
-    let run = match runner.once(one, Seed(args.seed)) {
+    let run = match runner.once(one, seed) {
         Ok(run) => run,
         Err(panic) => {
-            console.complain(&format!("{}, seed {}: {panic}\n", one.name(), args.seed))?;
+            console.complain(&format!("{}, seed {seed}: {panic}\n", one.name()))?;
             return Ok(Exit::Failures);
         }
     };

@@ -36,12 +36,13 @@ impl Draft<'_> {
             line(&mut out, field, &Value::String(text.trim().to_owned()));
         }
         line_raw(&mut out, "seed", &self.seed.to_string());
-        let (tables, faults) = unusual(self.spec);
-        for (name, table) in &tables {
+        for (name, table) in &unusual(self.spec) {
             section(&mut out, &format!("[{name}]"), table);
         }
-        for fault in &faults {
-            section(&mut out, "[[fault]]", fault);
+        for fault in &self.spec.faults {
+            out += "\n[[fault]]\n";
+            // A fault is texts and numbers, which TOML can hold.
+            out += &toml::to_string(fault).unwrap_or_default();
         }
         let mut variant = Table::new();
         variant.insert("expect".to_owned(), expectation(self.expect));
@@ -58,20 +59,16 @@ impl Draft<'_> {
     }
 }
 
-/// The parts of `spec` that are not as usual, and its faults.
-fn unusual(spec: &Spec) -> (Vec<(String, Table)>, Vec<Table>) {
-    let [mut written, usual] = [spec, &Spec::default()].map(as_table);
-    let faults = match written.remove("fault") {
-        Some(Value::Array(list)) => list.into_iter().filter_map(|fault| fault.try_into().ok()).collect(),
-        _ => Vec::new(),
-    };
+/// The parts of `spec` that are not as usual, its faults apart.
+fn unusual(spec: &Spec) -> Vec<(String, Table)> {
+    let [written, usual] = [spec, &Spec::default()].map(as_table);
     let tables = written.into_iter().filter_map(|(name, value)| {
         let Value::Table(mut table) = value else { return None };
         let usual = usual.get(&name);
         table.retain(|field, value| usual.and_then(|usual| usual.get(field)) != Some(value));
         (!table.is_empty()).then_some((name, table))
     });
-    (tables.collect(), faults)
+    tables.collect()
 }
 
 /// `spec` as its file has it, faults and all.

@@ -98,12 +98,12 @@ pub(super) fn candidates(case: &Case, index: usize) -> Vec<Candidate> {
     in_place(case, index, changed)
 }
 
-/// What its times could be instead: rounder ones.
+/// What its times could be instead: rounder ones; and whether it can do without the name it was drawn under.
 pub(super) fn rounder(case: &Case, index: usize) -> Vec<Candidate> {
     let Some(fault) = case.spec.faults.get(index).and_then(written) else {
         return Vec::new();
     };
-    let mut changed = Vec::new();
+    let mut changed = vec![with(&fault, &[("id", None)])];
     for (field, value) in fault.iter().filter(|(field, _)| *field == "at" || is_length(field)) {
         let Some(length) = length(value).map(|length| length.as_millis()) else { continue };
         let sign = if value.as_str().is_some_and(|text| text.starts_with('-')) { "-" } else { "" };

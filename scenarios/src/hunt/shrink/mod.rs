@@ -1,7 +1,9 @@
 //! A failing run, taken apart until nothing can be left out.
 //!
-//! First whole faults go ([`ddmin`]), then what is left is made milder, then the cluster and what is
-//! unusual about it smaller, then times rounder; and all over again, until a round changes nothing. A
+//! First whole faults go ([`ddmin`]), then machines and what is unusual about them, then what is left is made
+//! milder, then times rounder; and all over again, until a round changes nothing. The cluster comes before
+//! the faults' harshness because a fault that is only just harsh enough is so for one cluster only, and
+//! because runs of a small one are quick. A
 //! candidate is taken when it shows *the same* failure and is smaller by [`Size`], which orders cases so
 //! that every step goes down and there are only finitely many.
 //!
@@ -82,11 +84,11 @@ pub fn shrink(
     loop {
         let before = work.best.clone();
         work.fewer_faults()?;
-        work.pass("milder faults", Work::milder_faults)?;
         work.pass("a smaller cluster, and less that is unusual", |work| {
             let guard = if work.best.spec.faults.is_empty() { Guard::None } else { Guard::FaultsMatter };
             while work.first(smaller::candidates(&work.best), guard).is_some() {}
         })?;
+        work.pass("milder faults", Work::milder_faults)?;
         work.pass("rounder times", Work::rounder_times)?;
         if work.best == before || work.starved {
             break;

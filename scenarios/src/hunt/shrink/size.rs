@@ -27,7 +27,7 @@ pub struct Size {
     pub unusual: usize,
     /// How long the faults last and delay, in milliseconds, and what share they take, in ten thousandths.
     pub extent: u64,
-    /// How crooked their times are.
+    /// How crooked their times are, and how many names they do not need.
     pub crookedness: u64,
 }
 
@@ -97,7 +97,7 @@ fn crookedness(fault: &Table) -> u64 {
         Some(length) if field == "at" || is_length(field) => crooked(millis(length)),
         _ => 0,
     };
-    fault.iter().map(of).sum()
+    fault.iter().map(of).sum::<u64>() + u64::from(fault.contains_key("id"))
 }
 
 /// Nothing for a whole minute, more the finer a time is.
