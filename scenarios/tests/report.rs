@@ -129,7 +129,7 @@ fn a_trace_is_cut_by_steps_machines_kinds_and_what_it_is_about() {
     };
     let steps = story(&["--from", "100", "--until", "109"]);
     assert_eq!(steps.len(), 10);
-    assert!(steps[0].starts_with(" #100 ") && steps[9].starts_with(" #109 "), "{steps:?}");
+    assert!(steps[0].starts_with("#100 ") && steps[9].starts_with("#109 "), "{steps:?}");
     let lock = story(&["--follow", "mysql-primary", "--kind", "consul", "--host", "consul"]);
     assert!(lock.iter().all(|line| line.contains("  consul  ")));
     assert!(lock.iter().any(|line| line.contains("lock mysql-primary taken by mysql-1")));

@@ -3,10 +3,10 @@
 //! WebDriver is JSON over HTTP to a program on this machine, so a few lines of `std` are all it takes.
 //! Where there is no `chromedriver` a test says so and passes, unless `IRONBIRD_REQUIRE_BROWSER=1`.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -28,6 +28,8 @@ pub struct Browser {
     driver: Child,
     port: u16,
     session: String,
+    /// Nobody reads on, and what it says fits into the pipe; but it must be able to write.
+    _said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Browser {
@@ -35,6 +37,7 @@ impl Browser {
     ///
     /// # Panics
     /// When there is one and it does not start, or when there must be one.
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     pub fn start() -> Option<Self> {
         let command =
             Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
@@ -50,9 +53,7 @@ impl Browser {
                 line.strip_suffix('.')?.rsplit_once("on port ")?.1.parse().ok()
             })
             .expect("it says its port");
-        // Nobody reads on, but it must be able to write.
-        std::thread::spawn(move || lines.for_each(drop));
-        let mut browser = Self { driver, port, session: String::new() };
+        let mut browser = Self { driver, port, session: String::new(), _said: lines };
         let answer = browser.ask(
             "POST",
             "/session",

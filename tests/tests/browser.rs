@@ -172,6 +172,7 @@ fn long(events: usize) -> Record {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "the figures are for whoever measures")]
 fn a_hundred_thousand_events_open_and_are_stepped_through() {
     let Some(browser) = Browser::start() else { return };
     let folder = tempfile::tempdir().expect("a folder");
@@ -196,6 +197,7 @@ fn a_hundred_thousand_events_open_and_are_stepped_through() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "the figures are for whoever measures")]
 fn a_sweep_of_ten_thousand_runs_is_one_page() {
     let Some(browser) = Browser::start() else { return };
     let folder = tempfile::tempdir().expect("a folder");

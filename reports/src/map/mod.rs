@@ -1,7 +1,7 @@
 //! The recovery map: from which state, after which kind of fault, a cluster found its way back.
 //!
 //! - [`terminal`] is the map for a person: the rows that matter first, a column a kind of fault.
-//! - [`markdown`] is the same for a README, [`csv`] and [`json`] are every cell for a program.
+//! - [`markdown`] is the same for a README, [`csv()`] and [`json`] are every cell for a program.
 
 mod export;
 pub(crate) mod rows;
