@@ -80,6 +80,9 @@ pub struct Cluster {
     /// Interval at which the watch on the primary polls.
     #[serde(with = "duration")]
     pub watch_interval: Duration,
+    /// How long hardened handlers let a tool work on a snapshot, and an empty instance wait for one.
+    #[serde(with = "duration")]
+    pub snapshot_deadline: Duration,
 }
 
 impl Default for Cluster {
@@ -93,6 +96,7 @@ impl Default for Cluster {
             health_interval: Duration::from_secs(5),
             health_ttl: Duration::from_secs(25),
             watch_interval: Duration::from_secs(10),
+            snapshot_deadline: Duration::from_secs(600),
         }
     }
 }

@@ -42,6 +42,7 @@ pub(super) fn check(spec: &Spec, tree: &DeTable<'_>, whole: Range<usize>, compla
     at.time("cluster", "health-interval", cluster.health_interval, 100 * MILLISECOND..=HOUR);
     at.time("cluster", "health-ttl", cluster.health_ttl, SECOND..=DAY);
     at.time("cluster", "watch-interval", cluster.watch_interval, 100 * MILLISECOND..=HOUR);
+    at.time("cluster", "snapshot-deadline", cluster.snapshot_deadline, SECOND..=DAY);
     let consul = &spec.consul;
     at.number("consul", "servers", consul.servers, 1..=5);
     at.number("consul", "agents", consul.agents, 0..=5);

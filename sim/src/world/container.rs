@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use ironbird_agent::host::{Exit, Host};
 use ironbird_agent::journal::{Entry, Level};
@@ -17,8 +16,6 @@ pub(super) const APP_USER: &str = "app";
 /// Its password.
 pub(super) const APP_PASSWORD: &str = "app-secret";
 
-/// How long an empty replica waits for a snapshot.
-const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(600);
 /// Where the hardened cluster's pilot finds its configuration.
 const HARDENED_PILOT_CONFIG: &str = "/etc/ironbird-agent.toml";
 
@@ -45,7 +42,7 @@ pub(super) async fn life(host: SimHost, cluster: Cluster, consul: SocketAddr, st
         session_ttl: cluster.session_ttl,
         lock_delay: cluster.lock_delay,
         health_ttl: cluster.health_ttl,
-        snapshot_deadline: SNAPSHOT_DEADLINE,
+        snapshot_deadline: cluster.snapshot_deadline,
         copies: copies(&cluster),
         takeover: None,
     };
