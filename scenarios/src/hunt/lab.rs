@@ -22,6 +22,7 @@ impl<'a> Lab<'a> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(jobs)
             .thread_name(|index| format!("lab-{index}"))
+            .stack_size(crate::runner::STACK)
             .build()?;
         Ok(Self { run, pool })
     }

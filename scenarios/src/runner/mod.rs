@@ -48,7 +48,7 @@ pub type RunFn<'a> = dyn Fn(&Spec, &str, Seed, &FaultPlan) -> Run + Sync + 'a;
 const RUNS_PER_JOB: u64 = 32;
 
 /// Bytes of stack of a thread: published handlers call themselves as deep as Python lets them.
-const STACK: usize = 32 << 20;
+pub(crate) const STACK: usize = 32 << 20;
 
 /// How to sweep.
 #[derive(Debug, Clone, Copy, Default)]
