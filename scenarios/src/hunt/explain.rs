@@ -91,11 +91,9 @@ impl Curve {
     /// Between which two times the chance rose to a half for the last time; `None` when it was at least a
     /// half from the start.
     pub fn half(&self) -> Option<(Reading, Reading)> {
-        let pairs = self.readings.iter().zip(self.readings.iter().skip(1));
-        pairs
-            .filter(|(one, next)| !one.is_likely() && next.is_likely())
-            .last()
-            .map(|(one, next)| (*one, *next))
+        let mut pairs = self.readings.iter().zip(self.readings.iter().skip(1));
+        let rises = pairs.rfind(|(one, next)| !one.is_likely() && next.is_likely());
+        rises.map(|(one, next)| (*one, *next))
     }
 }
 

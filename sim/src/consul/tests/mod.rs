@@ -110,6 +110,7 @@ fn index_of(response: &Response<Bytes>) -> u64 {
 /// An event without ids nobody chose.
 fn brief(event: &ConsulEvent) -> String {
     match event {
+        ConsulEvent::Emptied { server } => format!("{server} begins empty"),
         ConsulEvent::LeaderEstablished { server } => format!("{server} leads"),
         ConsulEvent::LeaderDeposed { server } => format!("{server} leads no more"),
         ConsulEvent::SessionCreated { name, .. } => format!("created {name}"),
