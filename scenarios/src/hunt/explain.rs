@@ -92,10 +92,14 @@ impl Curve {
     /// half from the start.
     pub fn half(&self) -> Option<(Reading, Reading)> {
         let pairs = self.readings.iter().zip(self.readings.iter().skip(1));
-        pairs
-            .filter(|(one, next)| !one.is_likely() && next.is_likely())
-            .last()
-            .map(|(one, next)| (*one, *next))
+        let mut rises = pairs.filter(|(one, next)| !one.is_likely() && next.is_likely());
+        rises.next_back().map(|(one, next)| (*one, *next))
+    }
+
+    /// The last time from which some run did not fail, and the next one: in between it became inevitable.
+    pub fn inevitable(&self) -> Option<(Reading, Reading)> {
+        let mut pairs = self.readings.iter().zip(self.readings.iter().skip(1)).rev();
+        pairs.find(|(one, _)| one.failed < one.of).map(|(one, next)| (*one, *next))
     }
 }
 

@@ -279,7 +279,8 @@ impl Seen {
                 }
             }
             ConsulEvent::LockReleased { key, session, .. } => {
-                if self.held_by.remove(key).is_some_and(|by| by == *session) && !self.over.contains(session) {
+                let own = self.held_by.remove(key).is_some_and(|by| by == *session);
+                if own && !self.over.contains(session) {
                     self.reach(Sometimes::LockGivenBack);
                 }
             }
@@ -308,7 +309,8 @@ impl Seen {
                 self.writable.insert(host.to_owned());
             }
             MysqlEvent::Writable { writable: false } => {
-                if self.writable.remove(host) {
+                let led = self.writable.remove(host);
+                if led {
                     self.reach(Sometimes::Demotion);
                 }
             }

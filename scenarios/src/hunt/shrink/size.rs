@@ -39,7 +39,7 @@ impl Size {
         let sum = |count: fn(&Table) -> u64| tables.iter().map(count).fold(0, u64::saturating_add);
         Self {
             faults: faults.len(),
-            harshness: sum(|fault| harshness(fault)),
+            harshness: sum(harshness),
             breadth: sum(|fault| {
                 ["target", "peer"].into_iter().filter_map(|side| fault.get(side)).map(breadth).sum()
             }),
@@ -102,5 +102,5 @@ fn crookedness(fault: &Table) -> u64 {
 
 /// Nothing for a whole minute, more the finer a time is.
 fn crooked(millis: u64) -> u64 {
-    [60_000, 10_000, 1_000, 100].into_iter().take_while(|grain| millis % grain != 0).count() as u64
+    [60_000, 10_000, 1_000, 100].into_iter().take_while(|grain| !millis.is_multiple_of(*grain)).count() as u64
 }
