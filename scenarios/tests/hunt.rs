@@ -350,6 +350,7 @@ fn the_moment_a_failure_became_inevitable_is_found() {
     let decided = Duration::from_secs(40);
     assert!(before.at < decided && after.at >= decided, "{before:?} {after:?}");
     assert!(after.at - before.at < Duration::from_millis(10), "twenty times are enough for that");
+    assert_eq!(explanation.curve.inevitable(), Some((before, after)));
     let nearest = explanation.nearest.as_ref().unwrap();
     assert_eq!(nearest.step, 40);
 }

@@ -10,7 +10,7 @@ use ironbird_sim::signature::Signature;
 use super::suspect::{Suspect, SuspectArgs, lab};
 use super::{Console, Stop, one_variant, selected};
 use crate::exit_code::Exit;
-use crate::hunt::{Case, Curve, Explanation, Knobs, Lab, explain as look_into, shrink};
+use crate::hunt::{Case, Curve, Explanation, Knobs, Lab, Reading, explain as look_into, shrink};
 use crate::runner::RunFn;
 
 pub(super) const EXAMPLES: &str = "\
@@ -97,15 +97,17 @@ fn curve(curve: &Curve, found: &Explanation, out: &mut String) -> std::fmt::Resu
         let bar = "#".repeat(usize::try_from(share(BAR)).unwrap_or_default());
         writeln!(out, "  {:>12}  {:>3} %  {bar}", seconds(reading.at), share(100))?;
     }
-    let Some((before, after)) = curve.half() else {
-        return writeln!(out, "it was as likely as not from the start: these faults lead to it");
+    let between = |(before, after): (Reading, Reading)| {
+        format!("between {} and {}", seconds(before.at), seconds(after.at))
     };
-    writeln!(
-        out,
-        "it became more likely than not between {} and {}, when this happened:",
-        seconds(before.at),
-        seconds(after.at)
-    )?;
+    match curve.half() {
+        Some(half) => writeln!(out, "it became as likely as not {}", between(half))?,
+        None => writeln!(out, "it was as likely as not from the start: these faults lead to it")?,
+    }
+    let Some((before, after)) = curve.inevitable() else {
+        return Ok(());
+    };
+    writeln!(out, "it became inevitable {}, when this happened:", between((before, after)))?;
     let there = |at: Duration| at >= before.at && at < after.at;
     let events: Vec<_> = found.run.record.events.iter().filter(|event| there(event.at)).collect();
     for event in events.iter().take(SHOWN) {

@@ -91,9 +91,15 @@ impl Curve {
     /// Between which two times the chance rose to a half for the last time; `None` when it was at least a
     /// half from the start.
     pub fn half(&self) -> Option<(Reading, Reading)> {
-        let mut pairs = self.readings.iter().zip(self.readings.iter().skip(1));
-        let rises = pairs.rfind(|(one, next)| !one.is_likely() && next.is_likely());
-        rises.map(|(one, next)| (*one, *next))
+        let pairs = self.readings.iter().zip(self.readings.iter().skip(1));
+        let mut rises = pairs.filter(|(one, next)| !one.is_likely() && next.is_likely());
+        rises.next_back().map(|(one, next)| (*one, *next))
+    }
+
+    /// The last time from which some run did not fail, and the next one: in between it became inevitable.
+    pub fn inevitable(&self) -> Option<(Reading, Reading)> {
+        let mut pairs = self.readings.iter().zip(self.readings.iter().skip(1)).rev();
+        pairs.find(|(one, _)| one.failed < one.of).map(|(one, next)| (*one, *next))
     }
 }
 

@@ -208,7 +208,7 @@ impl Seen {
                 WriteOutcome::Refused { .. } => self.reach(Sometimes::WriteRefused),
                 WriteOutcome::Acknowledged { .. } => {}
             },
-            What::FaultEnded { .. } | What::Read { .. } | What::Finished => {}
+            What::FaultEnded { .. } | What::Finished => {}
         }
     }
 
@@ -279,8 +279,8 @@ impl Seen {
                 }
             }
             ConsulEvent::LockReleased { key, session, .. } => {
-                let ours = self.held_by.remove(key).is_some_and(|by| by == *session);
-                if ours && !self.over.contains(session) {
+                let own = self.held_by.remove(key).is_some_and(|by| by == *session);
+                if own && !self.over.contains(session) {
                     self.reach(Sometimes::LockGivenBack);
                 }
             }
@@ -309,8 +309,8 @@ impl Seen {
                 self.writable.insert(host.to_owned());
             }
             MysqlEvent::Writable { writable: false } => {
-                let was = self.writable.remove(host);
-                if was {
+                let led = self.writable.remove(host);
+                if led {
                     self.reach(Sometimes::Demotion);
                 }
             }
