@@ -208,7 +208,7 @@ impl Seen {
                 WriteOutcome::Refused { .. } => self.reach(Sometimes::WriteRefused),
                 WriteOutcome::Acknowledged { .. } => {}
             },
-            What::FaultEnded { .. } | What::Finished => {}
+            What::FaultEnded { .. } | What::Read { .. } | What::Finished => {}
         }
     }
 
