@@ -180,6 +180,7 @@ impl Hand<'_> {
         let latest = (to - length).max(from);
         let aimed = boundary::aim(moments, from, latest, dice);
         let at = aimed.unwrap_or_else(|| crate::plan::Span { from, to: latest }.sample(dice));
-        fault.at = crate::plan::Span::exactly(at);
+        // Drawn to the millisecond, which may be a little before.
+        fault.at = crate::plan::Span::exactly(at.max(from));
     }
 }
