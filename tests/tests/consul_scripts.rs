@@ -58,10 +58,21 @@ fn the_fakes_agent_answers_as_the_real_one_does() {
 /// Plays a script to both, a request a line: method, path, and a body after a bar.
 ///
 /// `{s1}` is the first session created, `{i}` the last index reported.
+///
+/// A real agent tells its servers what it knows when it gets to it, and on a busy machine that can be between two
+/// lines: a difference counts when it shows again on servers that are fresh.
 fn play(script: &str) {
-    let Some(real) = Real::start() else {
+    let Some(first) = differences(script).filter(|first| !first.is_empty()) else {
         return;
     };
+    tell_again(&first);
+    let again = differences(script).unwrap_or_default();
+    assert!(again.is_empty(), "{again}");
+}
+
+/// What the two answer differently; `None` where there is no real one.
+fn differences(script: &str) -> Option<String> {
+    let real = Real::start()?;
     let mut fake = Fake::new(&real);
     let (mut on_real, mut on_fake) = (Side::default(), Side::default());
     on_real.learn_node(&real.send("GET", "/v1/agent/self", ""));
@@ -93,7 +104,7 @@ fn play(script: &str) {
         on_real.accept(path, &real_answer, seen_by_real);
         on_fake.accept(path, &answer, seen_by_fake);
     }
-    assert!(different.is_empty(), "{different}");
+    Some(different)
 }
 
 /// An answer, with header names in small letters.
@@ -303,6 +314,11 @@ impl Real {
         stream.read_to_end(&mut answer).ok();
         parse(&answer)
     }
+}
+
+#[expect(clippy::print_stderr, reason = "a difference that does not show again is worth a look")]
+fn tell_again(first: &str) {
+    eprintln!("played again, for it differed:{first}");
 }
 
 #[expect(clippy::print_stderr, reason = "a test that proves nothing says so")]
