@@ -11,8 +11,6 @@ use crate::mysql::Config;
 
 /// How often a primary takes a new snapshot.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(3_600);
-/// How long taking one may last.
-const BACKUP_DEADLINE: Duration = Duration::from_secs(600);
 /// The object that says the cluster was set up once.
 pub(super) const MARK: &str = "mysql-cluster";
 
@@ -197,7 +195,7 @@ impl<H: Host> Role<H> {
         let session = self.lease.valid().ok_or("no lease")?;
         let term = self.term();
         let executed = self.look().await.map_err(say)?.executed;
-        let content = self.database.backup(Some(BACKUP_DEADLINE)).await.map_err(say)?;
+        let content = self.database.backup(Some(self.config.snapshot_deadline)).await.map_err(say)?;
         let id = format!("snapshot-{term}-{}-{}", self.host.hostname(), executed.len());
         self.snapshots.put(&id, content).await.map_err(say)?;
         let snapshot = Snapshot { id: id.clone(), executed, term };
