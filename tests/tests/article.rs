@@ -207,6 +207,8 @@ struct Watch {
     holder: Option<(String, String)>,
     /// Databases that take writes, and the session they do so by.
     writable: BTreeMap<String, String>,
+    /// Machines that stand still, or went on a moment ago: until when nothing can be asked of them.
+    still: BTreeMap<String, Duration>,
     promotions: u32,
     /// Times a database was made read-only while its machine lived.
     depositions: u32,
@@ -239,12 +241,20 @@ impl Watch {
             What::Mysql(MysqlEvent::Writable { writable: false }) => {
                 self.depositions += u32::from(self.writable.remove(&event.host).is_some());
             }
+            What::FaultBegan { fault, .. } if fault.starts_with("pause ") => {
+                self.still.insert(event.host.clone(), Duration::MAX);
+            }
+            // What a machine does in its first second it may do before its agent has looked.
+            What::FaultEnded { fault, .. } if fault.starts_with("pause ") => {
+                self.still.insert(event.host.clone(), event.at + millis(1_000));
+            }
             What::Mysql(MysqlEvent::Down) | What::Ended { .. } => _ = self.writable.remove(&event.host),
             _ => {}
         }
         for (host, session) in &self.writable {
             let age = event.at - self.renewed[session];
-            if age > Self::LEASE + millis(2) {
+            let still = self.still.get(host).is_some_and(|until| event.at <= *until);
+            if !still && age > Self::LEASE + millis(2) {
                 return Err(format!("{host} takes writes {age:?} after its session's last renewal"));
             }
         }
