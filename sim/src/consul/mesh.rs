@@ -379,7 +379,12 @@ impl Mesh {
             Arrival::Message(message) => {
                 consul.receive(now, from, *message);
             }
-            Arrival::Lost(how) => consul.lost(now, from, how),
+            Arrival::Lost(how) => {
+                if how == Lost::Closed {
+                    consul.caller_gone(from);
+                }
+                consul.lost(now, from, how);
+            }
         }
         self.collect(to);
     }
@@ -406,14 +411,17 @@ impl Mesh {
                     self.connected.extend([(from, to), (to, from)]);
                 }
                 self.post(from, to, Arrival::Message(Box::new(message)));
-            } else if way == Way::Connection {
-                self.keep(from, to, message);
+            } else if matches!(way, Way::Connection | Way::Back) {
+                self.keep(from, to, message, way);
             }
         }
     }
 
-    fn keep(&mut self, from: usize, to: usize, message: Message) {
+    fn keep(&mut self, from: usize, to: usize, message: Message, way: Way) {
         if !self.connected.contains(&(from, to)) {
+            if way == Way::Back {
+                return;
+            }
             // None can be made.
             self.sent += 1;
             let lost = Parcel { from: to, to: from, arrival: Arrival::Lost(Lost::Silent) };

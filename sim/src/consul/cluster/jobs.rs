@@ -107,7 +107,11 @@ impl Cluster {
     }
 
     fn send(&mut self, to: usize, body: Body) {
-        self.outgoing.push(Outgoing { to, message: Message(body), way: Way::Connection });
+        let way = match body {
+            Body::Answer(..) => Way::Back,
+            _ => Way::Connection,
+        };
+        self.outgoing.push(Outgoing { to, message: Message(body), way });
     }
 }
 
@@ -150,6 +154,18 @@ impl Consul {
     pub fn forget(&mut self, ticket: Ticket) {
         if let Some(cluster) = &mut self.cluster {
             self.timers.cancel(cluster.jobs.remove(&ticket.0).and_then(|job| job.timer));
+        }
+    }
+
+    /// The connection over which node `peer` asked has gone: nobody waits for what it asked for. What has been
+    /// proposed stays proposed.
+    pub fn caller_gone(&mut self, peer: usize) {
+        let Some(cluster) = &mut self.cluster else { return };
+        let gone = |job: &mut Job| matches!(job.asker, Asker::Node { node, .. } if node == peer);
+        let timers: Vec<_> =
+            cluster.jobs.extract_if(.., |_, job| gone(job)).map(|(_, job)| job.timer).collect();
+        for timer in timers {
+            self.timers.cancel(timer);
         }
     }
 

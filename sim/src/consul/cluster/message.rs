@@ -32,6 +32,9 @@ pub(super) enum Body {
 pub enum Way {
     /// In order, over the connection for calls to that node.
     Connection,
+    /// In order, back over the connection that node made for its calls. Where that has gone, so has whoever
+    /// waited.
+    Back,
     /// In order, over the connection for the servers' log.
     Log,
     /// By itself; it may get lost.

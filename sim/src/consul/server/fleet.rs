@@ -161,6 +161,14 @@ impl Fleet {
         }
     }
 
+    /// Takes the nodes to which connections are to be closed.
+    pub(super) fn given_up(&mut self) -> Vec<usize> {
+        match self {
+            Self::One(consul) => consul.given_up(),
+            Self::Mesh(_) => Vec::new(),
+        }
+    }
+
     pub(super) fn outgoing(&mut self) -> Vec<Outgoing> {
         match self {
             Self::One(consul) => consul.outgoing(),

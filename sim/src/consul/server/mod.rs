@@ -38,7 +38,7 @@ use tokio::task::JoinSet;
 pub use self::clients::CONNECTIONS_MAX;
 use self::clients::Clients;
 pub use self::fleet::Fleet;
-pub use self::shared::Shared;
+pub use self::shared::{Posted, Shared};
 use self::weather::Weather;
 use super::Happened;
 use super::chaos::Chaos;

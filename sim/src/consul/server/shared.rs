@@ -32,10 +32,19 @@ struct Inner {
     asleep_until: Cell<Duration>,
     /// Wakes it when something is due before that.
     rescheduled: Notify,
-    outbox: RefCell<VecDeque<Outgoing>>,
+    outbox: RefCell<VecDeque<Posted>>,
     posted: Notify,
     /// Wakes who carries probes out when there are any.
     probing: Notify,
+}
+
+/// What a node wants of the network between the nodes.
+#[derive(Debug)]
+pub enum Posted {
+    /// This message sent.
+    Message(Outgoing),
+    /// Its connection for calls to this node closed, and what it still holds with it.
+    GivenUp(usize),
 }
 
 #[derive(Debug)]
@@ -117,9 +126,10 @@ impl Shared {
         }
         self.bury(fleet.lives());
         self.settle(now, &mut fleet);
-        let outgoing = fleet.outgoing();
-        if !outgoing.is_empty() {
-            self.0.outbox.borrow_mut().extend(outgoing);
+        let given_up = fleet.given_up().into_iter().map(Posted::GivenUp);
+        let posted: Vec<_> = given_up.chain(fleet.outgoing().into_iter().map(Posted::Message)).collect();
+        if !posted.is_empty() {
+            self.0.outbox.borrow_mut().extend(posted);
             self.0.posted.notify_one();
         }
         if fleet.has_probes() {
@@ -188,12 +198,12 @@ impl Shared {
         self.0.rescheduled.notified().await;
     }
 
-    /// Takes what is to be sent to other nodes, once there is something.
-    pub async fn posted(&self) -> Vec<Outgoing> {
+    /// Takes what is to be done about other nodes, in order, once there is something.
+    pub async fn posted(&self) -> Vec<Posted> {
         loop {
-            let outgoing = std::mem::take(&mut *self.0.outbox.borrow_mut());
-            if !outgoing.is_empty() {
-                return outgoing.into();
+            let posted = std::mem::take(&mut *self.0.outbox.borrow_mut());
+            if !posted.is_empty() {
+                return posted.into();
             }
             self.0.posted.notified().await;
         }
