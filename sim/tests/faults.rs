@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ironbird_agent::journal::Entry;
 use ironbird_sim::plan::{COMMANDS, FaultKind, FaultPlan, Target};
 use ironbird_sim::record::{ConsulEvent, Event, MysqlEvent, Record, What};
 use ironbird_sim::run::run;
@@ -230,6 +231,22 @@ fn a_stalled_agent_tells_the_catalog_nothing_and_then_everything() {
     };
     assert_eq!(events(&record, 150, 180).filter(is_catalogs).count(), 0);
     assert!(events(&record, 180, 181).filter(is_catalogs).count() > 0);
+}
+
+#[test]
+fn while_a_node_is_in_maintenance_no_service_on_it_passes() {
+    let record = fly("[[fault]]\nat = \"150s\"\nfor = \"30s\"\ntarget = \"consul\"\nkind = \"maintenance\"");
+    let watched = |from: u64, to: u64| {
+        let seen = events(&record, from, to).filter_map(|event| match &event.what {
+            What::Agent(Entry::Changed { name, instances }) if name == "mysql-primary" => {
+                Some(instances.len())
+            }
+            _ => None,
+        });
+        seen.collect::<Vec<_>>()
+    };
+    assert!(watched(150, 170).contains(&0), "whoever asks for what passes is told of nobody");
+    assert!(watched(180, 200).contains(&1), "and of somebody again");
 }
 
 #[test]

@@ -155,6 +155,10 @@ impl<'a> Scene<'a> {
                 Property::SessionTtl | Property::LockDelay,
             ) => names(detail, session),
             (
+                What::Consul(ConsulEvent::SessionCreated { .. } | ConsulEvent::LockRefused { .. }),
+                Property::NoSessionLeak,
+            ) => true,
+            (
                 What::Consul(
                     ConsulEvent::LockAcquired { key, .. }
                     | ConsulEvent::LockReleased { key, .. }

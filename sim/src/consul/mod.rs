@@ -240,6 +240,21 @@ impl Consul {
         }
     }
 
+    /// Whether this node is in maintenance.
+    pub(crate) fn is_in_maintenance(&self) -> bool {
+        self.agent.check(agent::NODE_MAINTENANCE).is_some()
+    }
+
+    /// Puts this node into maintenance, from `now` on, or ends it: while it lasts, no service on it passes.
+    pub fn maintain(&mut self, now: Duration, maintained: bool) {
+        self.advance(now);
+        match maintained {
+            true => self.maintenance_begin(None, ""),
+            false => self.maintenance_end(None),
+        }
+        self.settle_cluster();
+    }
+
     /// Grows whenever a blocking query may have something new to say.
     pub fn revision(&self) -> u64 {
         self.revision + self.state.revision()

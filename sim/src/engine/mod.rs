@@ -22,7 +22,7 @@ mod wake;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -33,7 +33,9 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, Sleep};
-use turmoil_net::{EnterGuard, HostId, KernelConfig, Net, Packet, TcpFlags, TcpSegment, Transport};
+use turmoil_net::{
+    EnterGuard, HostId, KernelConfig, Net, NetstatState, Packet, TcpFlags, TcpSegment, Transport,
+};
 
 use link::{Fate, FlowKey, Links, Try};
 pub use link::{HostIndex, Impairment};
@@ -358,7 +360,9 @@ impl Engine {
             match entry.remove() {
                 Due::Deliver(packet) => {
                     any = true;
-                    self.net.deliver(packet);
+                    if !resets_half_open(&packet) {
+                        self.net.deliver(packet);
+                    }
                 }
                 Due::Retry(key, due) => {
                     for fate in self.links.retry(now, key, due) {
@@ -401,7 +405,7 @@ impl Engine {
     }
 
     /// Tells the kernel at `local` that `peer` has reset their connection.
-    fn reset(&self, local: std::net::SocketAddr, peer: std::net::SocketAddr) {
+    fn reset(&self, local: SocketAddr, peer: SocketAddr) {
         let segment = TcpSegment {
             src_port: peer.port(),
             dst_port: local.port(),
@@ -411,11 +415,23 @@ impl Engine {
             window: 0,
             payload: Bytes::new(),
         };
-        self.net.deliver(Packet {
-            src: peer.ip(),
-            dst: local.ip(),
-            ttl: 64,
-            payload: Transport::Tcp(segment),
-        });
+        let packet = Packet { src: peer.ip(), dst: local.ip(), ttl: 64, payload: Transport::Tcp(segment) };
+        if !resets_half_open(&packet) {
+            self.net.deliver(packet);
+        }
     }
+}
+
+/// Whether a segment resets a connection that its listener has not been given yet.
+///
+/// turmoil-net keeps the socket of such a connection for good, and with it the port, which nobody can
+/// listen on again. One that is not told goes with its listener.
+fn resets_half_open(packet: &Packet) -> bool {
+    let Transport::Tcp(segment) = &packet.payload else { return false };
+    let local = SocketAddr::new(packet.dst, segment.dst_port);
+    let peer = SocketAddr::new(packet.src, segment.src_port);
+    segment.flags.rst
+        && turmoil_net::netstat(packet.dst).entries.iter().any(|entry| {
+            entry.local == local && entry.peer == Some(peer) && entry.state == Some(NetstatState::SynReceived)
+        })
 }

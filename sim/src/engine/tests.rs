@@ -175,6 +175,31 @@ fn what_was_sent_into_a_cut_arrives_after_it() {
 }
 
 #[test]
+fn a_handshake_that_is_given_up_does_not_keep_its_port() {
+    let heard = Log::default();
+    let log = Rc::clone(&heard);
+    let listen = move |engine: &mut Engine| {
+        let life = async move {
+            let listener = TcpListener::bind("0.0.0.0:80").await;
+            let what =
+                listener.as_ref().map_or_else(|error| error.kind().to_string(), |_| "listens".to_owned());
+            log.borrow_mut().push((0, what));
+            std::future::pending::<()>().await;
+        };
+        engine.start(SERVER, Box::pin(life));
+    };
+    // The server's half of the handshake never arrives, and both kernels give the connection up.
+    let given_up = 300_000;
+    play(vec![
+        (0, Box::new(|engine: &mut Engine| engine.impair(SERVER, CLIENT, Impairment::Cut)) as Step),
+        (given_up, Box::new(|engine: &mut Engine| engine.kill(SERVER))),
+        (given_up + 1_000, Box::new(listen)),
+        (given_up + 2_000, end()),
+    ]);
+    assert_eq!(heard.take(), [(0, "listens".to_owned())]);
+}
+
+#[test]
 fn a_run_is_the_same_twice() {
     let steps = || -> Vec<(u64, Step)> {
         vec![

@@ -142,6 +142,9 @@ pub enum FaultKind {
     LoseDisk,
     /// A node of Consul tells the catalog nothing of what its clients register and report.
     StallAntiEntropy,
+    /// A check of a node of Consul itself is critical: none of the services on it passes. This one is that of
+    /// maintenance; any other check of a node does the same.
+    Maintenance,
     /// A node of Consul, or the object store, answers its clients otherwise than it should.
     Trouble(Trouble),
     /// From now on the scheduler keeps so many instances. If that is fewer, the target goes first, then
@@ -213,6 +216,7 @@ impl FaultKind {
             Self::CatalogLag { .. } => "catalog-lag",
             Self::LoseDisk => "lose-disk",
             Self::StallAntiEntropy => "stall-anti-entropy",
+            Self::Maintenance => "maintenance",
             Self::Trouble(trouble) => trouble.name(),
             Self::Scale { .. } => "scale",
             Self::Roll { .. } => "roll",
@@ -221,7 +225,7 @@ impl FaultKind {
     }
 
     /// Every name, for messages.
-    pub const NAMES: [&'static str; 39] = [
+    pub const NAMES: [&'static str; 40] = [
         "kill",
         "power-loss",
         "stop",
@@ -250,6 +254,7 @@ impl FaultKind {
         "catalog-lag",
         "lose-disk",
         "stall-anti-entropy",
+        "maintenance",
         "errors",
         "slow",
         "stale",
@@ -365,6 +370,7 @@ impl FaultKind {
                 | Trouble::Hang,
             ) if !are(&[Ground::Consul, Ground::Store]) => "a node of Consul or the store",
             Self::StallAntiEntropy
+            | Self::Maintenance
             | Self::Trouble(Trouble::Leaderless | Trouble::IndexReset | Trouble::StaleReads)
             | Self::Duplicate { .. }
                 if !are(&[Ground::Consul]) =>

@@ -148,6 +148,7 @@ impl Written {
             "catalog-lag" => FaultKind::CatalogLag { delay: field.delay(&mut self.delay)? },
             "lose-disk" => FaultKind::LoseDisk,
             "stall-anti-entropy" => FaultKind::StallAntiEntropy,
+            "maintenance" => FaultKind::Maintenance,
             "errors" => FaultKind::Trouble(Trouble::Errors {
                 status: self
                     .status

@@ -13,6 +13,7 @@ mod once;
 mod one_primary;
 mod order;
 mod resurrection;
+mod session_leak;
 mod session_ttl;
 pub mod sometimes;
 pub(crate) mod state;
@@ -32,6 +33,7 @@ use self::lock_delay::LockDelay;
 use self::one_primary::OnePrimary;
 use self::order::Order;
 use self::resurrection::Resurrection;
+use self::session_leak::SessionLeak;
 use self::session_ttl::SessionTtl;
 use self::state::State;
 use self::writes::Writes;
@@ -57,6 +59,7 @@ pub fn check(record: &Record) -> Vec<Violation> {
     let mut writes = Writes::default();
     let mut order = Order::default();
     let mut resurrection = Resurrection::default();
+    let mut session_leak = SessionLeak::default();
     let mut violations = Vec::new();
     for event in &record.events {
         convergence.before(event, &state);
@@ -69,6 +72,7 @@ pub fn check(record: &Record) -> Vec<Violation> {
         writes.see(event, &state);
         order.see(event, &ledgers);
         resurrection.see(event, &mut violations);
+        session_leak.see(event, &mut violations);
     }
     convergence.finish(&state, &mut violations);
     writes.finish(&ledgers, &mut violations);
@@ -76,7 +80,7 @@ pub fn check(record: &Record) -> Vec<Violation> {
     order.finish(&ledgers, &mut violations);
     if record.header.plan.warps_consul() {
         // Consul keeps its times by its own clocks, which the record's time is not.
-        let by_the_clock = [Property::SessionTtl, Property::LockDelay];
+        let by_the_clock = [Property::SessionTtl, Property::LockDelay, Property::NoSessionLeak];
         violations.retain(|violation| !by_the_clock.contains(&violation.property));
     }
     violations.sort_by_key(|violation| violation.step);
@@ -117,11 +121,13 @@ pub enum Property {
     WritesInOrder,
     /// What a client was told did not happen never shows on any instance.
     NoResurrection,
+    /// Sessions are not created faster than they can be needed.
+    NoSessionLeak,
 }
 
 impl Property {
     /// Every property.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::OneWritablePrimary,
         Self::SessionTtl,
         Self::LockDelay,
@@ -130,6 +136,7 @@ impl Property {
         Self::WritesHappenOnce,
         Self::WritesInOrder,
         Self::NoResurrection,
+        Self::NoSessionLeak,
     ];
 
     /// Its name in scenario files and reports.
@@ -143,6 +150,7 @@ impl Property {
             Self::WritesHappenOnce => "writes-happen-once",
             Self::WritesInOrder => "writes-in-order",
             Self::NoResurrection => "no-resurrection",
+            Self::NoSessionLeak => "no-session-leak",
         }
     }
 }

@@ -202,7 +202,7 @@ const fn feature(
 }
 
 /// Every kind of fault there is.
-pub(super) const FEATURES: [Feature; 46] = [
+pub(super) const FEATURES: [Feature; 47] = [
     // What ends containers.
     feature("kill", true, several, |hand, dice| {
         hand.spend(1)?;
@@ -365,6 +365,10 @@ pub(super) const FEATURES: [Feature; 46] = [
     feature("stall-anti-entropy", false, always, |hand, dice| {
         let target = consul(hand.spec, dice);
         hand.lasting(FaultKind::StallAntiEntropy, target, dice)
+    }),
+    feature("maintenance", false, always, |hand, dice| {
+        let target = consul(hand.spec, dice);
+        hand.lasting(FaultKind::Maintenance, target, dice)
     }),
     feature("errors", false, always, |hand, dice| {
         let statuses = [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::TOO_MANY_REQUESTS];

@@ -64,7 +64,7 @@ impl Director {
         for node in 0..self.cluster.nodes.len() {
             self.tell_lag(node, host);
         }
-        self.tell_stall(host);
+        self.tell_node(host);
     }
 
     fn under(&self, host: HostIndex) -> impl Iterator<Item = &FaultKind> {
@@ -76,7 +76,7 @@ impl Director {
         for host in self.conditions.keys() {
             self.tell_lag(node, *host);
         }
-        self.tell_stall(node);
+        self.tell_node(node);
     }
 
     fn tell_lag(&self, node: HostIndex, host: HostIndex) {
@@ -93,13 +93,17 @@ impl Director {
         });
     }
 
-    fn tell_stall(&self, host: HostIndex) {
+    fn tell_node(&self, host: HostIndex) {
         let Some(node) = self.cluster.nodes.get(host) else { return };
-        let stalled = self.under(host).any(|kind| *kind == FaultKind::StallAntiEntropy);
+        let is = |kind: &FaultKind| self.under(host).any(|own| own == kind);
+        let (stalled, maintained) = (is(&FaultKind::StallAntiEntropy), is(&FaultKind::Maintenance));
         let now = self.cluster.machines[host].now();
         node.update(now, |consul| {
             if consul.is_stalled() != stalled {
                 consul.stall_anti_entropy(now, stalled);
+            }
+            if consul.is_in_maintenance() != maintained {
+                consul.maintain(now, maintained);
             }
         });
     }
