@@ -74,6 +74,7 @@ pub(crate) fn leader_kill() -> Record {
             id: "mysql-primary-mysql-1".to_owned(),
             name: "mysql-primary".to_owned(),
             address: "192.168.0.11".to_owned(),
+            node: "consul".to_owned(),
         }),
     );
     run.push(
@@ -82,6 +83,7 @@ pub(crate) fn leader_kill() -> Record {
             check: "mysql-primary-mysql-1".to_owned(),
             service: "mysql-primary-mysql-1".to_owned(),
             status: "passing".to_owned(),
+            node: "consul".to_owned(),
         }),
     );
     run.at(9_000).push("mysql-2", What::Mysql(MysqlEvent::Up { networking: true }));

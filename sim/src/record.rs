@@ -296,6 +296,8 @@ pub enum ConsulEvent {
         name: String,
         /// Its address.
         address: String,
+        /// The node of Consul it is registered with.
+        node: String,
     },
     /// A service instance left the catalog.
     ServiceDeregistered {
@@ -310,6 +312,17 @@ pub enum ConsulEvent {
         service: String,
         /// `passing`, `warning`, `critical`.
         status: String,
+        /// The node of Consul it is registered with.
+        node: String,
+    },
+    /// A check left the catalog, and the service instance it belonged to did not.
+    CheckRemoved {
+        /// The check's id.
+        check: String,
+        /// The service instance it belonged to; empty for a node's.
+        service: String,
+        /// The node of Consul it was registered with.
+        node: String,
     },
 }
 

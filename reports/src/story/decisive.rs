@@ -107,7 +107,10 @@ impl<'a> Choice<'a> {
 fn topic(what: &What) -> String {
     match what {
         What::Mysql(MysqlEvent::Replication { .. }) => "replication".to_owned(),
-        What::Consul(ConsulEvent::CheckStatus { check, service, .. }) => {
+        What::Consul(
+            ConsulEvent::CheckStatus { check, service, .. }
+            | ConsulEvent::CheckRemoved { check, service, .. },
+        ) => {
             format!("check {check} of {service}")
         }
         _ => words(what),

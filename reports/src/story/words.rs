@@ -75,15 +75,19 @@ fn consul(event: &ConsulEvent) -> String {
         ConsulEvent::LockRefused { key, session, why } => {
             format!("lock {key} refused to session {session}: {why}")
         }
-        ConsulEvent::ServiceRegistered { id, name, address } => {
+        ConsulEvent::ServiceRegistered { id, name, address, .. } => {
             format!("service {id} is in the catalog as {name} at {address}")
         }
         ConsulEvent::ServiceDeregistered { id } => format!("service {id} left the catalog"),
-        ConsulEvent::CheckStatus { check, service, status } => match service.as_str() {
-            "" => format!("the node's check {check} is {status}"),
+        ConsulEvent::CheckStatus { check, service, status, node } => match service.as_str() {
+            "" => format!("check {check} of node {node} is {status}"),
             // Their ids are made from one another; saying both is saying it twice.
             id if check.ends_with(id) => format!("service {service} is {status}"),
             _ => format!("service {service} is {status} (check {check})"),
+        },
+        ConsulEvent::CheckRemoved { check, service, node } => match service.as_str() {
+            "" => format!("check {check} of node {node} left the catalog"),
+            _ => format!("check {check} of service {service} left the catalog"),
         },
     }
 }

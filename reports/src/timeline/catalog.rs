@@ -58,37 +58,50 @@ pub(super) fn services(record: &Record, hosts: &Hosts, lanes: &[Track]) -> Vec<T
 /// For every service name, when which instance was in the catalog, passing or not.
 fn listed<'a>(record: &'a Record, hosts: &Hosts) -> BTreeMap<&'a str, Vec<Span>> {
     let mut open = Open::new();
-    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut checks: BTreeMap<&str, BTreeMap<&str, bool>> = BTreeMap::new();
+    // By id: the service's name, and its node.
+    let mut services: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    // By node and service, which is empty for a check of the node.
+    let mut checks: BTreeMap<(&str, &str), BTreeMap<&str, bool>> = BTreeMap::new();
     for event in &record.events {
         let What::Consul(change) = &event.what else { continue };
-        let id = match change {
-            ConsulEvent::ServiceRegistered { id, name, .. } => {
-                names.insert(id, name);
-                id.as_str()
+        let (node, changed) = match change {
+            ConsulEvent::ServiceRegistered { id, name, node, .. } => {
+                services.insert(id, (name, node));
+                (node.as_str(), id.as_str())
             }
             ConsulEvent::ServiceDeregistered { id } => {
-                checks.remove(id.as_str());
-                if let Some(name) = names.remove(id.as_str()) {
+                if let Some((name, node)) = services.remove(id.as_str()) {
+                    checks.remove(&(node, id.as_str()));
                     open.end(&(name, id.as_str()), event.at);
                 }
                 continue;
             }
-            ConsulEvent::CheckStatus { check, service, status } => {
-                checks.entry(service).or_default().insert(check, status == "passing");
-                service.as_str()
+            ConsulEvent::CheckStatus { check, service, status, node } => {
+                checks.entry((node, service)).or_default().insert(check, status == "passing");
+                (node.as_str(), service.as_str())
+            }
+            ConsulEvent::CheckRemoved { check, service, node } => {
+                checks.entry((node, service)).or_default().remove(check.as_str());
+                (node.as_str(), service.as_str())
             }
             _ => continue,
         };
-        let Some(name) = names.get(id).copied() else { continue };
-        let passing = checks.get(id).is_none_or(|checks| checks.values().all(|passing| *passing));
-        let host = hosts.ending(id);
-        let label = host
-            .and_then(|host| hosts.iter().nth(host))
-            .map_or_else(|| plain(id), |(_, name, _)| plain(name));
-        let (tone, label) =
-            if passing { ("passing", label) } else { ("critical", format!("{label}, critical")) };
-        open.begin((name, id), begins(event, tone, label, host));
+        // What happens to a node happens to every service on it.
+        let concerned =
+            services.iter().filter(|(id, (_, on))| **id == changed || changed.is_empty() && *on == node);
+        for (id, (name, node)) in concerned {
+            let pass =
+                |of: &str| checks.get(&(*node, of)).is_none_or(|own| own.values().all(|passing| *passing));
+            let host = hosts.ending(id);
+            let label = host
+                .and_then(|host| hosts.iter().nth(host))
+                .map_or_else(|| plain(id), |(_, name, _)| plain(name));
+            let (tone, label) = match pass(id) && pass("") {
+                true => ("passing", label),
+                false => ("critical", format!("{label}, critical")),
+            };
+            open.begin((*name, *id), begins(event, tone, label, host));
+        }
     }
     let mut listed: BTreeMap<&str, Vec<Span>> = BTreeMap::new();
     for ((name, _), span) in open.finish(record.duration()) {

@@ -135,7 +135,9 @@ impl<'a> Last<'a> {
                 "lock-delay" => [self.get(Topic::Free, key, ""), None, None],
                 _ => [self.get(Topic::Taken, key, ""), None, None],
             },
-            ConsulEvent::CheckStatus { service, .. } => [self.get(Topic::Service, service, ""), None, None],
+            ConsulEvent::CheckStatus { service, .. } | ConsulEvent::CheckRemoved { service, .. } => {
+                [self.get(Topic::Service, service, ""), None, None]
+            }
             ConsulEvent::ServiceDeregistered { id } => [self.get(Topic::Service, id, ""), None, None],
             _ => [None; 3],
         }
@@ -187,7 +189,8 @@ impl<'a> Last<'a> {
                         self.set(Topic::Service, "", name, event);
                     }
                     ConsulEvent::ServiceDeregistered { id }
-                    | ConsulEvent::CheckStatus { service: id, .. } => {
+                    | ConsulEvent::CheckStatus { service: id, .. }
+                    | ConsulEvent::CheckRemoved { service: id, .. } => {
                         self.set(Topic::Service, id, "", event);
                         if let Some(name) = self.names.get(id.as_str()).copied() {
                             self.set(Topic::Service, "", name, event);
@@ -217,7 +220,9 @@ fn asks_for(path: &str, change: &ConsulEvent) -> bool {
         }
         ConsulEvent::LockReleased { session, .. } => path.contains(session.as_str()),
         ConsulEvent::ServiceRegistered { .. } => path.contains("/register"),
-        ConsulEvent::ServiceDeregistered { .. } => path.contains("/deregister"),
+        ConsulEvent::ServiceDeregistered { .. } | ConsulEvent::CheckRemoved { .. } => {
+            path.contains("/deregister")
+        }
         ConsulEvent::CheckStatus { check, .. } => {
             path.contains("/register") || path.contains("/check/") && path.contains(last_word(check))
         }

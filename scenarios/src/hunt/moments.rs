@@ -86,6 +86,7 @@ fn change(what: &What) -> Option<String> {
             ConsulEvent::ServiceRegistered { name, id, .. } => format!("service {name} {id}"),
             ConsulEvent::ServiceDeregistered { id } => format!("no service {id}"),
             ConsulEvent::CheckStatus { check, status, .. } => format!("check {check} {status}"),
+            ConsulEvent::CheckRemoved { check, .. } => format!("no check {check}"),
         },
         What::Mysql(event) => match event {
             MysqlEvent::Up { networking } => format!("up {networking}"),

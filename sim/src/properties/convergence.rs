@@ -363,6 +363,10 @@ mod tests {
         script.check_of("", "mysql-backup-run", "critical").check_of("", "mysql-backup-run", "passing");
         script.at(DEADLINE).finished();
         assert_eq!(details(&script), [""; 0]);
+        let mut script = whole();
+        script.check_of("", "mysql-backup-run", "critical").check_removed("", "mysql-backup-run");
+        script.at(DEADLINE).finished();
+        assert_eq!(details(&script), [""; 0]);
     }
 
     #[test]

@@ -3,6 +3,10 @@
 //! The event that frees a key says until when nobody can lock it; no session gets the key before that
 //! moment, and any may have it at that moment. A later release never shortens a delay that still runs. Where
 //! several servers elect one, a delay lasts as long as the leader that keeps it: the next one knows of none.
+//!
+//! A leader looks whether a delay runs before it writes, not when it is written. So with several servers a
+//! request that was under way when the key was let go may have been looked at before that, and gets the lock:
+//! Consul's own gap, and nobody's violation.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +18,30 @@ use crate::record::{ConsulEvent, Event, What};
 pub(super) struct LockDelay {
     /// Until when a key is closed, and since when.
     closed: BTreeMap<String, (Duration, Duration)>,
+    /// Locks that were taken too early, unless the request was under way by then.
+    early: Vec<Early>,
+}
+
+#[derive(Debug)]
+struct Early {
+    violation: Violation,
+    session: String,
+    /// When the key was let go.
+    since: Duration,
+}
+
+impl Early {
+    /// Whether a request that began at `began` and was answered at `answered` is the one, and was under way.
+    fn is_excused(&self, path: &str, began: Duration, answered: Duration) -> bool {
+        (path.contains(&self.session) || path.starts_with("/v1/txn"))
+            && began <= self.since
+            && self.violation.at <= answered
+    }
 }
 
 impl LockDelay {
     /// Takes in one event.
-    pub(super) fn see(&mut self, event: &Event, out: &mut Vec<Violation>) {
+    pub(super) fn see(&mut self, event: &Event) {
         match &event.what {
             What::Consul(ConsulEvent::LockReleased { key, delay_until_us, .. }) => {
                 let until = Duration::from_micros(*delay_until_us);
@@ -29,7 +52,7 @@ impl LockDelay {
             }
             What::Consul(ConsulEvent::LockAcquired { key, session, .. }) => {
                 if let Some((until, since)) = self.closed.get(key).filter(|(until, _)| event.at < *until) {
-                    out.push(Violation::at(
+                    let violation = Violation::at(
                         event,
                         Property::LockDelay,
                         format!(
@@ -38,8 +61,13 @@ impl LockDelay {
                             moment(*since),
                             moment(*until),
                         ),
-                    ));
+                    );
+                    self.early.push(Early { violation, session: session.clone(), since: *since });
                 }
+            }
+            What::Http { path, took_us, .. } => {
+                let began = event.at.saturating_sub(Duration::from_micros(*took_us));
+                self.early.retain(|early| !early.is_excused(path, began, event.at));
             }
             // A lock-delay is in the leader's memory, and goes with it.
             What::Consul(ConsulEvent::LeaderEstablished { .. } | ConsulEvent::Emptied { .. }) => {
@@ -47,6 +75,11 @@ impl LockDelay {
             }
             _ => {}
         }
+    }
+
+    /// Says which locks were taken too early.
+    pub(super) fn finish(self, out: &mut Vec<Violation>) {
+        out.extend(self.early.into_iter().map(|early| early.violation));
     }
 }
 
@@ -84,6 +117,24 @@ mod tests {
         // Also for the session that held it, and once more for the next that breaks it.
         script.lock_acquired("k", "a", "mysql-1").at(2_000).lock_acquired("k", "b", "mysql-2");
         assert_eq!(steps(&script).len(), 2);
+    }
+
+    #[test]
+    fn a_request_that_was_under_way_when_the_lock_was_let_go_may_get_it() {
+        let path = "/v1/kv/k?acquire=b";
+        // Asked for before it was let go, or after; answered by this, or another request.
+        for (path, took, violations) in [
+            (path, 400, 0),
+            (path, 300, 0),
+            (path, 299, 1),
+            ("/v1/txn", 300, 0),
+            ("/v1/kv/k?acquire=c", 400, 1),
+        ] {
+            let mut script = Script::new();
+            script.at(1_000).lock_released("k", "a", 6_000).at(1_200).lock_acquired("k", "b", "mysql-2");
+            script.at(1_300).answered("mysql-2", path, took);
+            assert_eq!(steps(&script).len(), violations, "{path} took {took} ms");
+        }
     }
 
     #[test]

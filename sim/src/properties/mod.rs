@@ -67,13 +67,14 @@ pub fn check(record: &Record) -> Vec<Violation> {
         ledgers.apply(event);
         one_primary.see(event, &state, &mut violations);
         session_ttl.see(event, &mut violations);
-        lock_delay.see(event, &mut violations);
+        lock_delay.see(event);
         convergence.see(event);
         writes.see(event, &state);
         order.see(event, &ledgers);
         resurrection.see(event, &mut violations);
         session_leak.see(event, &mut violations);
     }
+    lock_delay.finish(&mut violations);
     convergence.finish(&state, &mut violations);
     writes.finish(&ledgers, &mut violations);
     once::finish(&ledgers, &mut violations);

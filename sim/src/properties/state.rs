@@ -43,7 +43,8 @@ pub(crate) struct State {
     /// By service id.
     services: BTreeMap<String, Service>,
     /// By check id.
-    checks: BTreeMap<String, Check>,
+    /// By node and id.
+    checks: BTreeMap<(String, String), Check>,
     /// How often anything of this changed.
     pub(crate) revision: u64,
     /// The time of the last event.
@@ -98,6 +99,8 @@ struct Replication {
 struct Service {
     name: String,
     address: String,
+    /// The node of Consul it is registered with.
+    node: String,
 }
 
 #[derive(Debug)]
@@ -167,9 +170,10 @@ impl State {
     /// Whether `change` was one of the catalog.
     fn apply_to_catalog(&mut self, change: &ConsulEvent) -> bool {
         match change {
-            ConsulEvent::ServiceRegistered { id, name, address } => {
+            ConsulEvent::ServiceRegistered { id, name, address, node } => {
                 let service = self.services.entry(id.clone()).or_default();
                 service.name.clone_from(name);
+                service.node.clone_from(node);
                 service.address.clone_from(address);
             }
             ConsulEvent::Emptied { .. } => {
@@ -180,9 +184,12 @@ impl State {
                 self.services.remove(id);
                 self.checks.retain(|_, check| check.service != *id);
             }
-            ConsulEvent::CheckStatus { check, service, status } => {
+            ConsulEvent::CheckStatus { check, service, status, node } => {
                 let check_now = Check { service: service.clone(), passing: status == "passing" };
-                self.checks.insert(check.clone(), check_now);
+                self.checks.insert((node.clone(), check.clone()), check_now);
+            }
+            ConsulEvent::CheckRemoved { check, node, .. } => {
+                self.checks.remove(&(node.clone(), check.clone()));
             }
             _ => return false,
         }
@@ -226,11 +233,12 @@ impl State {
     /// all of them pass, and all of the node's, which every service shares.
     pub(crate) fn is_passing(&self, host: &str, name: &str) -> bool {
         self.services_of(host).any(|(id, service)| {
-            let mut own = self.checks.values().filter(|check| check.service == id).peekable();
+            let on_its_node = || self.checks.iter().filter(|((node, _), _)| *node == service.node);
+            let mut own = on_its_node().filter(|(_, check)| check.service == id).peekable();
             service.name == name
                 && own.peek().is_some()
-                && own.all(|check| check.passing)
-                && self.checks.values().all(|check| check.passing || !check.service.is_empty())
+                && own.all(|(_, check)| check.passing)
+                && on_its_node().all(|(_, check)| check.passing || !check.service.is_empty())
         })
     }
 

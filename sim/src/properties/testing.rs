@@ -180,6 +180,7 @@ impl Script {
             id: id.to_owned(),
             name: name.to_owned(),
             address: Self::address(host),
+            node: "consul".to_owned(),
         })
     }
 
@@ -197,7 +198,23 @@ impl Script {
             check: check.to_owned(),
             service: service.to_owned(),
             status: status.to_owned(),
+            node: "consul".to_owned(),
         })
+    }
+
+    /// `service` is empty for a check of the node.
+    pub(crate) fn check_removed(&mut self, service: &str, check: &str) -> &mut Self {
+        self.consul(ConsulEvent::CheckRemoved {
+            check: check.to_owned(),
+            service: service.to_owned(),
+            node: "consul".to_owned(),
+        })
+    }
+
+    /// Consul answered a request of `host` that took so long.
+    pub(crate) fn answered(&mut self, host: &str, path: &str, took_millis: u64) -> &mut Self {
+        let (method, path) = ("PUT".to_owned(), path.to_owned());
+        self.push(host, What::Http { method, path, status: 200, took_us: 1_000 * took_millis })
     }
 
     pub(crate) fn session_created(&mut self, session: &str, ttl_millis: u64) -> &mut Self {

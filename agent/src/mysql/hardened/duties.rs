@@ -129,16 +129,25 @@ impl<H: Host> Role<H> {
         witness: Option<(&str, u64)>,
         change: impl FnOnce(&mut Leader),
     ) -> Result<(), String> {
+        // One after the other: of two changes of the same value the second would be refused.
+        let _turn = self.reigning.lock().await;
         let (leader, index) = {
             let seen = self.seen.borrow();
             (seen.lock.leader.clone(), seen.index)
         };
         let mut leader = leader.ok_or("the lock has no value")?;
         change(&mut leader);
-        let changed = self.registry.change(index, session, &leader, witness).await;
+        let why = match self.registry.change(index, session, &leader, witness).await {
+            Ok(Ok(entry)) => {
+                self.see_lock(Some(&entry));
+                return Ok(());
+            }
+            Ok(Err(conflict)) => conflict,
+            Err(error) => error.to_string(),
+        };
         // Whatever came of it, the next decision is about what is so.
         self.read_lock().await.map_err(say)?;
-        changed.map_err(say)?
+        Err(why)
     }
 
     /// Has everybody see that this instance counts on `session` for longer, if that holds the lock.

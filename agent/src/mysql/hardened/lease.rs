@@ -7,14 +7,15 @@
 //! lease ends, and after that too, for the session may well have lived on.
 //!
 //! Consul can also end a session early: with its node, or with everything it knew. So the holder of the
-//! lock has a beat of its own, which the others see: a renewal extends its lease only when the beat after
-//! it was written, and nobody succeeds it before the last beat is as old as a lease is long.
+//! lock has a beat of its own, which the others see: a renewal extends its lease only together with the beat
+//! that was sent beside it, and nobody succeeds it before the last beat is as old as a lease is long.
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use rand::RngExt;
 use tokio::sync::Notify;
 
@@ -81,24 +82,30 @@ impl<H: Host> Lease<H> {
         }
     }
 
-    /// Creates the session, renews it and calls `beat`, creates a new one when it is gone. Never ends.
+    /// Creates the session, renews it with a `beat` beside every renewal, creates a new one when it is gone.
+    /// Never ends.
     pub(super) async fn keep<B: Future<Output = Result<(), String>>>(&self, beat: impl Fn(String) -> B) {
         let mut random = self.host.random("lease");
         loop {
             let sent = self.host.now();
             let session = self.state.borrow().session.clone();
             let attempt = self.ttl / 3;
-            let renewed = match &session {
-                None => within(&self.host, attempt, self.create()).await.map(|created| created.map(Some)),
-                Some(id) => within(&self.host, attempt, self.consul.session().renew(id))
-                    .await
-                    .map(|renewed| renewed.map(|alive| alive.then(|| id.clone()))),
-            };
-            let beaten = match &renewed {
-                Some(Ok(Some(id))) => within(&self.host, attempt, beat(id.clone()))
-                    .await
-                    .unwrap_or_else(|| Err("no answer in time".to_owned())),
-                _ => Ok(()),
+            let (renewed, beaten) = match &session {
+                // Nothing is held under a session that is not there yet.
+                None => {
+                    let created = within(&self.host, attempt, self.create()).await;
+                    (created.map(|created| created.map(Some)), Ok(()))
+                }
+                // Both count from when they were sent, so neither has to wait for the other.
+                Some(id) => {
+                    let (renewed, beaten) = join(
+                        within(&self.host, attempt, self.consul.session().renew(id)),
+                        within(&self.host, attempt, beat(id.clone())),
+                    )
+                    .await;
+                    let renewed = renewed.map(|renewed| renewed.map(|alive| alive.then(|| id.clone())));
+                    (renewed, beaten.unwrap_or_else(|| Err("no answer in time".to_owned())))
+                }
             };
             let pause = match (renewed, beaten) {
                 (Some(Ok(Some(_))), Err(error)) => {

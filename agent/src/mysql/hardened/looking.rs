@@ -69,7 +69,7 @@ impl<H: Host> Role<H> {
         }
     }
 
-    fn see_lock(&self, entry: Option<&crate::consul::KvEntry>) {
+    pub(super) fn see_lock(&self, entry: Option<&crate::consul::KvEntry>) {
         let (lock, index) = Registry::<H>::lock(entry);
         let mut seen = self.seen.borrow_mut();
         // A Consul that began anew may come to the same index with something else.

@@ -46,7 +46,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use self::decide::{Lock, Member, Position};
 use self::lease::Lease;
@@ -100,6 +100,8 @@ pub struct Role<H: Host> {
     /// Whether the database may acknowledge: from before it is told to until it is known not to.
     acknowledging: Cell<bool>,
     main_pid: Cell<Option<u32>>,
+    /// Held by whoever changes the lock's value.
+    reigning: Mutex<()>,
     changed: Rc<Notify>,
 }
 
@@ -128,6 +130,7 @@ impl<H: Host> Role<H> {
             unanswered: Cell::new(false),
             acknowledging: Cell::new(false),
             main_pid: Cell::new(None),
+            reigning: Mutex::new(()),
             changed,
             host,
             config,

@@ -78,14 +78,14 @@ impl<H: Host> Registry<H> {
     }
 
     /// Writes the value of the primary's lock, which `session` holds, if it is as it was at `index` and the
-    /// member `witness` has published nothing since. Whether it worked.
+    /// member `witness` has published nothing since. If it worked, as what it stands there now.
     pub(super) async fn change(
         &self,
         index: u64,
         session: &str,
         leader: &Leader,
         witness: Option<(&str, u64)>,
-    ) -> Result<Result<(), String>, Error> {
+    ) -> Result<Result<KvEntry, String>, Error> {
         let key = Config::PRIMARY_KEY.to_owned();
         let mut ops = vec![
             TxnOp::CheckIndex { key: key.clone(), index },
@@ -98,9 +98,13 @@ impl<H: Host> Registry<H> {
                 index => TxnOp::CheckIndex { key, index },
             });
         }
-        ops.push(TxnOp::Lock { key, session: session.to_owned(), value: to_json(leader) });
+        let value = to_json(leader);
+        ops.push(TxnOp::Lock { key, session: session.to_owned(), value: value.clone() });
         let outcome = self.consul.txn(&ops).await?;
-        Ok(outcome.map(drop).map_err(|conflict| conflict.to_string()))
+        Ok(outcome.map_err(|conflict| conflict.to_string()).and_then(|mut entries| {
+            let entry = entries.pop().ok_or("Consul does not say what it has written")?;
+            Ok(KvEntry { value, ..entry })
+        }))
     }
 
     /// Publishes a position. Whether it worked: right after the end of a former session it does not.

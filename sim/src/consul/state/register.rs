@@ -89,6 +89,7 @@ impl State {
             id: service.id.clone(),
             name: service.name.clone(),
             address: service.address.clone(),
+            node: service.node.clone(),
         };
         if self.catalogs.write(self.now).put_service(index, service) {
             self.event(event);
@@ -110,7 +111,12 @@ impl State {
         let (service, status) = (check.service_id.clone(), check.status.clone());
         let before = self.catalogs.write(self.now).put_check(index, check);
         if before.as_ref() != Some(&status) {
-            self.event(ConsulEvent::CheckStatus { check: id.clone(), service, status: status.clone() });
+            self.event(ConsulEvent::CheckStatus {
+                check: id.clone(),
+                service,
+                status: status.clone(),
+                node: node.clone(),
+            });
         }
         if status == CRITICAL {
             self.invalidate_bound(index, &node, &id, "check critical");
@@ -119,8 +125,21 @@ impl State {
         Ok(())
     }
 
-    /// Removes a check, and ends the sessions bound to it.
+    /// Removes a check of something that stays, and ends the sessions bound to it.
     pub(super) fn check_remove(&mut self, index: u64, node: &str, id: &str) {
+        if let Some(check) = self.catalogs.current().check(node, id) {
+            let event = ConsulEvent::CheckRemoved {
+                check: check.id.clone(),
+                service: check.service_id.clone(),
+                node: check.node.clone(),
+            };
+            self.check_drop(index, node, id);
+            self.event(event);
+        }
+    }
+
+    /// Removes a check without a word of it, and ends the sessions bound to it.
+    fn check_drop(&mut self, index: u64, node: &str, id: &str) {
         // Nothing is written, and so no version kept, for what is not there.
         if self.catalogs.current().check(node, id).is_some() {
             self.catalogs.write(self.now).remove_check(index, node, id);
@@ -138,7 +157,7 @@ impl State {
         let checks: Vec<_> =
             self.catalogs.current().checks_of(node, &id).map(|check| check.id.clone()).collect();
         for check in checks {
-            self.check_remove(index, node, &check);
+            self.check_drop(index, node, &check);
         }
         self.catalogs.write(self.now).remove_service(index, node, &id);
         self.event(ConsulEvent::ServiceDeregistered { id });

@@ -124,6 +124,7 @@ fn brief(event: &ConsulEvent) -> String {
         ConsulEvent::ServiceRegistered { id, .. } => format!("service {id}"),
         ConsulEvent::ServiceDeregistered { id } => format!("no service {id}"),
         ConsulEvent::CheckStatus { check, status, .. } => format!("{check} {status}"),
+        ConsulEvent::CheckRemoved { check, .. } => format!("no check {check}"),
     }
 }
 
