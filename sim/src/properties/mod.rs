@@ -122,7 +122,7 @@ pub enum Property {
     WritesInOrder,
     /// What a client was told did not happen never shows on any instance.
     NoResurrection,
-    /// Sessions are not created faster than they can be needed.
+    /// Nobody asks for sessions it does not need.
     NoSessionLeak,
 }
 

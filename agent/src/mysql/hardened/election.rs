@@ -9,7 +9,8 @@
 //! Fewer may be heard: members of the set may be dead, or alive and cut off from Consul, which nobody can
 //! tell. Then everybody waits, for as long as [`View::patience`] says. When that is over, the most advanced
 //! of those that are heard takes over, and what only the silent ones hold is lost: that is the one way in
-//! which an acknowledged write can be, and it takes as many silent members as there are copies.
+//! which an acknowledged write can be, and it takes as many silent members as there are copies. Silence while
+//! one could not have heard anybody says nothing: patience begins anew when Consul was out of reach.
 //!
 //! A primary that stopped in order leaves behind what it held, and who holds that need hear nobody.
 //!
@@ -108,8 +109,7 @@ fn claim(view: &View, reign: Option<&Leader>, term: u64, heard: &[Heard<'_>]) ->
             founding: view.copies > 1 && reign.is_some_and(|reign| reign.founding),
         });
     }
-    let over = view.patience.is_some_and(|patience| view.free_for >= patience);
-    (over && first(&|_| true) == Some(view.me.as_str())).then(|| Claim {
+    (is_out_of_patience(view) && first(&|_| true) == Some(view.me.as_str())).then(|| Claim {
         term,
         in_sync: alone(view),
         founding: false,
@@ -123,6 +123,11 @@ fn is_complete(reign: &Leader, heard: &[Heard<'_>], position: &GtidSet) -> bool 
     }
     let mut members = heard.iter().filter(|heard| reign.in_sync.contains_key(heard.server));
     members.clone().count() >= reign.quorum() && members.all(|member| position.includes(member.position))
+}
+
+/// Whether who is silent now has been for long enough.
+fn is_out_of_patience(view: &View) -> bool {
+    view.patience.is_some_and(|patience| view.free_for.min(view.hearing_for) >= patience)
 }
 
 fn alone(view: &View) -> BTreeMap<String, String> {
@@ -155,7 +160,7 @@ pub(super) fn found(view: &View, marked: bool) -> Option<Claim> {
     let new = !marked && reign.is_none() && !with_data(false);
     // Somebody began, and nothing had been acknowledged when it ended.
     let begun = reign.is_some_and(|reign| reign.founding) && !with_data(true);
-    let over = view.patience.is_some_and(|patience| view.free_for >= patience) && !with_data(true);
+    let over = is_out_of_patience(view) && !with_data(true);
     (new || begun || over).then(|| Claim {
         term: reign.map_or(0, |reign| reign.term) + 1,
         // There is no database yet that could be named.

@@ -28,6 +28,8 @@ use crate::journal::{Entry, Level};
 struct State {
     session: Option<String>,
     valid_until: Duration,
+    /// Since when it has been valid without a gap, or, where it is not, would have been.
+    since: Duration,
 }
 
 /// A handle to the lease; clones share it.
@@ -61,6 +63,14 @@ impl<H: Host> Lease<H> {
     pub(super) fn valid(&self) -> Option<String> {
         let state = self.state.borrow();
         state.session.clone().filter(|_| self.host.now() < state.valid_until)
+    }
+
+    /// For how long the lease has been valid without a gap.
+    pub(super) fn age(&self) -> Duration {
+        match self.valid() {
+            Some(_) => self.host.now().saturating_sub(self.state.borrow().since),
+            None => Duration::ZERO,
+        }
     }
 
     /// Completes when the lease is not valid.
@@ -114,7 +124,9 @@ impl<H: Host> Lease<H> {
                 }
                 (Some(Ok(Some(id))), Ok(())) => {
                     let news = session.as_deref() != Some(&id) || self.valid().is_none();
-                    *self.state.borrow_mut() = State { session: Some(id), valid_until: sent + self.length() };
+                    let since = if news { self.host.now() } else { self.state.borrow().since };
+                    let valid_until = sent + self.length();
+                    *self.state.borrow_mut() = State { session: Some(id), valid_until, since };
                     if news {
                         self.changed.notify_waiters();
                     }

@@ -143,6 +143,7 @@ impl<H: Host> Role<H> {
             database,
             members,
             free_for: seen.free_since.map_or(Duration::ZERO, |since| self.host.now().saturating_sub(since)),
+            hearing_for: self.lease.age(),
             quiet_for: self.host.now().saturating_sub(seen.heard_at),
             lease_length: self.lease.length(),
             patience: self.config.patience(),

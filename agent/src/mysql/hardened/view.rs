@@ -28,6 +28,8 @@ pub struct View {
     pub members: Vec<Member>,
     /// Since when the lock has been free.
     pub free_for: Duration,
+    /// For how long this instance could hear what others publish, without a gap.
+    pub hearing_for: Duration,
     /// Since when nothing was heard of the lock's last holder.
     pub quiet_for: Duration,
     /// How long a holder may go on writing after it was last heard of.

@@ -150,6 +150,7 @@ impl World {
             database: node.database.clone(),
             members: members.collect(),
             free_for: Duration::from_secs(60),
+            hearing_for: Duration::from_secs(60),
             quiet_for: Duration::from_secs(60),
             lease_length: Duration::from_secs(45),
             patience: None,

@@ -60,9 +60,10 @@ fn views() -> impl Strategy<Value = View> {
         },
     );
     let consul = (session(), session(), leaders(), leaders());
-    let rest = (proptest::option::of(position()), proptest::collection::vec(member, 0..3), 0_u64..90);
+    let rest =
+        (proptest::option::of(position()), proptest::collection::vec(member, 0..3), 0_u64..90, 0_u64..90);
     (consul, database, rest).prop_map(|((lease, holder, told, remembered), database, rest)| {
-        let (published, members, free_s) = rest;
+        let (published, members, free_s, hearing_s) = rest;
         View {
             me: "mysql-2".into(),
             copies: 2,
@@ -73,6 +74,7 @@ fn views() -> impl Strategy<Value = View> {
             published,
             members,
             free_for: Duration::from_secs(free_s),
+            hearing_for: Duration::from_secs(hearing_s),
             quiet_for: Duration::from_secs(free_s),
             lease_length: Duration::from_secs(45),
             patience: Some(Duration::from_secs(60)),

@@ -240,6 +240,14 @@ fn a_candidate_takes_over_once_nothing_acknowledged_can_be_overlooked() {
             acquire("mysql-2"),
         ),
         (
+            "alone, and could not hear anybody for most of the time",
+            with(candidate(), |v| {
+                v.free_for = v.patience.unwrap();
+                v.hearing_for = v.patience.unwrap() - Duration::from_millis(1);
+            }),
+            Action::Wait,
+        ),
+        (
             "alone, and waits for ever",
             with(candidate(), |v| {
                 v.patience = None;
@@ -373,6 +381,7 @@ fn an_instance_without_data_begins_only_where_nothing_was() {
         me: "mysql-4".into(),
         copies: 2,
         lease: Some("ours".into()),
+        hearing_for: Duration::from_secs(3_600),
         patience: Some(Duration::from_secs(60)),
         ..View::default()
     };
@@ -386,6 +395,15 @@ fn an_instance_without_data_begins_only_where_nothing_was() {
             with(empty(), |v| v.free_for = Duration::from_secs(60)),
             true,
             Some(1),
+        ),
+        (
+            "a Consul that was out of reach, and forgot",
+            with(empty(), |v| {
+                v.free_for = Duration::from_secs(60);
+                v.hearing_for = Duration::from_secs(5);
+            }),
+            true,
+            None,
         ),
         ("a cluster between two primaries", with(empty(), |v| v.lock = free(leader())), true, None),
         ("a member with data", with(empty(), |v| v.members = vec![heard("mysql-2", "a:1", 0)]), false, None),

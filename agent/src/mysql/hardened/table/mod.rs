@@ -62,6 +62,7 @@ fn replica() -> View {
         published: Some(word(3, 3)),
         quiet_for: Duration::from_secs(45),
         lease_length: Duration::from_secs(45),
+        hearing_for: Duration::from_secs(3_600),
         patience: Some(Duration::from_secs(60)),
         ..View::default()
     }
