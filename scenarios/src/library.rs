@@ -59,6 +59,7 @@ built_in![
     "lifecycle/hook-hangs.toml",
     "lifecycle/rolling-upgrade.toml",
     "lifecycle/same-name.toml",
+    "lifecycle/shared-host.toml",
     "lifecycle/scale-down.toml",
     "lifecycle/slow-health.toml",
 ];

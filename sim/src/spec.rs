@@ -60,6 +60,10 @@ pub enum Handlers {
 pub struct Cluster {
     /// How many instances the scheduler keeps running, 1 to 7.
     pub instances: usize,
+    /// On how many hosts they are, 1 to 7, where they have their host's name, as with host networking; each has a
+    /// name of its own if not said. Each has an address of its own, where it would have a port of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<usize>,
     /// Which handlers they run.
     pub handlers: Handlers,
     /// Time between the start of one instance and the next; zero starts all at the same instant.
@@ -89,6 +93,7 @@ impl Default for Cluster {
     fn default() -> Self {
         Self {
             instances: 3,
+            hosts: None,
             handlers: Handlers::default(),
             start_interval: Duration::ZERO,
             session_ttl: Duration::from_secs(60),

@@ -12,6 +12,7 @@
 //! lock-delay = "15s"
 //! health-ttl = "25s"
 //! snapshot-deadline = "10m"
+//! instance = "mysql-1"              # hardened only; what tells it from the others, if not the machine's name
 //! copies = 2                        # hardened only; 1 where the cluster is one instance
 //! takeover = "wait"                 # hardened only; or a duration; without it 2 x session-ttl + lock-delay
 //! ```
@@ -28,6 +29,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::duration;
+use crate::pilot::checked_instance;
 
 /// The handlers' configuration, a TOML file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +61,10 @@ pub struct Config {
     /// How long an empty replica waits for a snapshot it can use before it gives its place to another.
     #[serde(with = "duration")]
     pub snapshot_deadline: Duration,
+    /// What this instance calls itself, the same as in the pilot's `[service]`; the machine's name if nothing
+    /// is said. The hardened handlers'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// On how many instances a write is before it is acknowledged, 1 or 2. With 2, which is what is meant
     /// unless something is said, a primary without a replica acknowledges nothing. The hardened handlers'.
     #[serde(default = "two")]
@@ -133,6 +139,9 @@ impl Config {
                 "copies = {}: a write is acknowledged on 1 or 2 instances",
                 config.copies
             )));
+        }
+        if let Some(instance) = &config.instance {
+            checked_instance(instance.clone()).map_err(&bad)?;
         }
         // These go into statements and command lines between quotes.
         let quoted = [

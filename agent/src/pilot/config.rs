@@ -103,8 +103,12 @@ impl MainConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ServiceConfig {
-    /// The name it is found by. The instance's id is the name, a dash and the machine's name.
+    /// The name it is found by. The instance's id is the name, a dash and `instance`.
     pub name: String,
+    /// What tells this instance from others of the service; the machine's name if not said. Where containers
+    /// share their host's name, something else has to.
+    #[serde(default, deserialize_with = "instance", skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// The port it is reached at.
     pub port: u16,
     /// The address it is reached at, where it is not the machine's own.
@@ -223,6 +227,24 @@ pub(super) fn to_command(words: &[String]) -> Option<Command> {
 
 fn yes() -> bool {
     true
+}
+
+fn instance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::<String>::deserialize(deserializer)?
+        .map(|name| checked_instance(name).map_err(de::Error::custom))
+        .transpose()
+}
+
+/// A name that can stand in a service's id and in a key of Consul's.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn checked_instance(name: String) -> Result<String, String> {
+    let fits = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    match (1..=128).contains(&name.len()) && name.chars().all(fits) {
+        true => Ok(name),
+        false => Err(format!("instance: `{name}` is not 1 to 128 of letters, digits, `-`, `_` and `.`")),
+    }
 }
 
 fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -346,6 +368,7 @@ interval = "10s"
 ttl = "25s"
 deregister-critical-after = "2m"
 report-failure = false
+instance = "db-3307"
 
 [hooks]
 pre-start = { command = ["restore"] }
@@ -369,6 +392,7 @@ on-change = { command = ["follow"], timeout = "1m 30s" }
         let service = config.service.as_ref().unwrap();
         assert_eq!(service.ttl, Duration::from_secs(25));
         assert!(!service.report_failure);
+        assert_eq!(service.instance.as_deref(), Some("db-3307"));
         assert_eq!(config.main.stop_timeout, Duration::from_secs(20));
         assert_eq!(config.watches[0].key(), "mysql-primary:x");
         assert_eq!(config.watches[0].trigger, Trigger::Edge);
@@ -387,6 +411,8 @@ on-change = { command = ["follow"], timeout = "1m 30s" }
             ("[\"mysqld\", \"--console\"]", "[]", "pilot.toml:7: names no program"),
             ("\"edge\"", "\"egde\"", "did you mean `edge`?"),
             ("interval = \"10s\"", "interval = \"0s\"", "must be longer than zero"),
+            ("db-3307", "db/3307", "pilot.toml:19: instance: `db/3307` is not 1 to 128"),
+            ("db-3307", "", "instance: `` is not"),
             ("interval = \"10s\"", "interval = \"25s\"", "pilot.toml:10: a passing check lasts 25s"),
         ] {
             let text = FULL.replacen(from, to, 1);

@@ -33,6 +33,7 @@ mod ticker;
 mod watch;
 
 pub use self::advertisement::Advertisement;
+pub(crate) use self::config::checked_instance;
 pub use self::config::{
     Config, ConfigError, ConsulConfig, HookConfig, HooksConfig, MainConfig, ServiceConfig, Trigger,
     WatchConfig,

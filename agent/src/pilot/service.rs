@@ -164,7 +164,8 @@ impl<H: Host, K: Hooks<H>> Service<H, K> {
     }
 
     async fn report_passing(&self, name: &str, generation: u64) {
-        let id = format!("{name}-{}", self.log.host.hostname());
+        let instance = self.config.instance.as_deref().unwrap_or(self.log.host.hostname());
+        let id = format!("{name}-{instance}");
         let check = format!("service:{id}");
         let consul = self.heartbeat_consul();
         if self.registration.held().is_some_and(|held| held.confirmed) {

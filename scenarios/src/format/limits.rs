@@ -36,6 +36,9 @@ pub(super) fn check(spec: &Spec, tree: &DeTable<'_>, whole: Range<usize>, compla
     let mut at = Checker { tree, whole, complaints };
     let cluster = &spec.cluster;
     at.number("cluster", "instances", cluster.instances, 1..=7);
+    if let Some(hosts) = cluster.hosts {
+        at.number("cluster", "hosts", hosts, 1..=7);
+    }
     at.time("cluster", "start-interval", cluster.start_interval, Duration::ZERO..=HOUR);
     at.time("cluster", "session-ttl", cluster.session_ttl, 10 * SECOND..=DAY);
     at.time("cluster", "lock-delay", cluster.lock_delay, Duration::ZERO..=MINUTE);

@@ -57,7 +57,7 @@ impl Host for SimHost {
     type Process = SimProcess;
 
     fn hostname(&self) -> &str {
-        &self.machine.name
+        &self.machine.hostname
     }
 
     fn address(&self) -> IpAddr {

@@ -64,6 +64,8 @@ impl Programs {
 /// A machine.
 pub struct Machine {
     name: String,
+    /// What it is called by those who are on it.
+    hostname: String,
     address: IpAddr,
     seed: Seed,
     recorder: Recorder,
@@ -82,9 +84,11 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine with an empty disk. `names` are the machines' names by address, as text.
+    /// A machine with an empty disk. `hostname` is what it takes itself for, which others may, too; `names` are
+    /// the machines' names by address, as text.
     pub fn new(
         name: &str,
+        hostname: &str,
         address: IpAddr,
         seed: Seed,
         recorder: Recorder,
@@ -93,6 +97,7 @@ impl Machine {
     ) -> Rc<Self> {
         Rc::new(Self {
             name: name.to_owned(),
+            hostname: hostname.to_owned(),
             address,
             seed,
             clock: Clock::new(recorder.origin()),

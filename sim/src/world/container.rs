@@ -43,6 +43,8 @@ pub(super) async fn life(host: SimHost, cluster: Cluster, consul: SocketAddr, st
         lock_delay: cluster.lock_delay,
         health_ttl: cluster.health_ttl,
         snapshot_deadline: cluster.snapshot_deadline,
+        // Who shares a host's name is told another.
+        instance: cluster.hosts.map(|_| host.machine().name().to_owned()),
         copies: copies(&cluster),
         takeover: None,
     };
@@ -67,7 +69,12 @@ async fn pilot(host: &SimHost, cluster: &Cluster, config: Config) -> Result<i32,
         }
         Handlers::Hardened => (
             HARDENED_PILOT_CONFIG,
-            hardened::pilot_config(config.consul, &intervals, config.snapshot_deadline),
+            hardened::pilot_config(
+                config.consul,
+                config.instance.as_deref(),
+                &intervals,
+                config.snapshot_deadline,
+            ),
         ),
     };
     let path = Path::new(path);

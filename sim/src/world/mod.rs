@@ -145,6 +145,13 @@ fn needs_machines(fault: &Fault) -> bool {
     fault.kind.ends_container() && fault.target.are(Ground::Instance) && !in_place
 }
 
+/// What a container's machine is called where containers have the name of the host they are on: one after the
+/// other they are put on the hosts there are.
+fn shared_name(name: &str, hosts: usize) -> Option<String> {
+    let number: usize = name.strip_prefix("mysql-")?.parse().ok()?;
+    Some(format!("host-{}", (number - 1) % hosts.max(1) + 1))
+}
+
 /// Flies `spec` under `seed` with the faults of `plan` and returns what happened.
 pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Record {
     let layout = Layout::new(spec, plan);
@@ -159,7 +166,9 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
             .hosts
             .iter()
             .map(|(name, ip)| {
-                Machine::new(name, *ip, seed, recorder.clone(), programs.clone(), Rc::clone(&names))
+                let hostname = spec.cluster.hosts.and_then(|hosts| shared_name(name, hosts));
+                let hostname = hostname.as_deref().unwrap_or(name);
+                Machine::new(name, hostname, *ip, seed, recorder.clone(), programs.clone(), Rc::clone(&names))
             })
             .collect();
 

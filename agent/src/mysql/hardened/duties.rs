@@ -45,7 +45,7 @@ impl<H: Host> Role<H> {
 
     async fn tell(&self, position: Position) -> Result<(), String> {
         let session = self.lease.valid().ok_or("no lease to publish under")?;
-        if !self.registry.publish(self.host.hostname(), &session, &position).await.map_err(say)? {
+        if !self.registry.publish(self.me(), &session, &position).await.map_err(say)? {
             return Err("the position cannot be published yet".to_owned());
         }
         *self.published.borrow_mut() = Some((session, position));
@@ -163,7 +163,7 @@ impl<H: Host> Role<H> {
 
     /// Marks the cluster as one that was set up, in a place that Consul's end does not touch.
     pub(super) async fn mark(&self) -> Result<(), String> {
-        self.snapshots.put(MARK, self.host.hostname().as_bytes().to_vec()).await.map_err(say)
+        self.snapshots.put(MARK, self.me().as_bytes().to_vec()).await.map_err(say)
     }
 
     /// Takes a snapshot whenever this is the primary and the last one is missing, old, or of a term before.
@@ -205,7 +205,7 @@ impl<H: Host> Role<H> {
         let term = self.term();
         let executed = self.look().await.map_err(say)?.executed;
         let content = self.database.backup(Some(self.config.snapshot_deadline)).await.map_err(say)?;
-        let id = format!("snapshot-{term}-{}-{}", self.host.hostname(), executed.len());
+        let id = format!("snapshot-{term}-{}-{}", self.me(), executed.len());
         self.snapshots.put(&id, content).await.map_err(say)?;
         let snapshot = Snapshot { id: id.clone(), executed, term };
         self.registry.record_snapshot(&session, index, &snapshot).await.map_err(say)??;
@@ -235,7 +235,7 @@ impl<H: Host> Role<H> {
             return Ok(());
         };
         let in_sync = self.seen.borrow().lock.leader.clone().unwrap_or_default().in_sync;
-        for member in self.registry.members(self.host.hostname()).await? {
+        for member in self.registry.members(self.me()).await? {
             let held = executed.includes(&member.position.executed);
             if !member.live && held && !in_sync.contains_key(&member.position.server) {
                 self.registry.forget(&member.name).await?;

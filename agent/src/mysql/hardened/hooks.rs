@@ -66,8 +66,15 @@ impl<H: Host> Hooks<H> for Role<H> {
     }
 }
 
-/// The pilot's configuration for an instance with this role, whose way to data takes `provisioning` at most.
-pub fn pilot_config(consul: SocketAddr, intervals: &Intervals, provisioning: Duration) -> String {
+/// The pilot's configuration for an instance with this role, called `instance` if not after its machine, whose
+/// way to data takes `provisioning` at most.
+pub fn pilot_config(
+    consul: SocketAddr,
+    instance: Option<&str>,
+    intervals: &Intervals,
+    provisioning: Duration,
+) -> String {
+    let instance = instance.map(|instance| format!("instance = \"{instance}\"\n")).unwrap_or_default();
     let seconds = |duration: Duration| humantime::format_duration(duration).to_string();
     format!(
         r#"consul = {{ address = "{consul}" }}
@@ -77,7 +84,7 @@ command = ["mysqld", "--console", "--log-bin=mysql-bin", "--log_slave_updates=ON
 
 [service]
 name = "mysql"
-port = 3306
+{instance}port = 3306
 interval = "{health}"
 ttl = "{ttl}"
 

@@ -37,6 +37,8 @@ struct State {
 pub(super) struct Lease<H: Host> {
     host: H,
     consul: Consul<H>,
+    /// What its sessions are called.
+    name: String,
     ttl: Duration,
     lock_delay: Duration,
     state: Rc<RefCell<State>>,
@@ -47,11 +49,12 @@ impl<H: Host> Lease<H> {
     pub(super) fn new(
         host: H,
         consul: Consul<H>,
+        name: String,
         ttl: Duration,
         lock_delay: Duration,
         changed: Rc<Notify>,
     ) -> Self {
-        Self { host, consul, ttl, lock_delay, state: Rc::default(), changed }
+        Self { host, consul, name, ttl, lock_delay, state: Rc::default(), changed }
     }
 
     /// How long a lease is, from when its renewal was sent.
@@ -157,7 +160,7 @@ impl<H: Host> Lease<H> {
             lock_delay: self.lock_delay,
             // Only the agent's own silence ends it: a flap of the node's health deposes nobody.
             checks: SessionChecks::None,
-            ..SessionSpec::new(format!("mysql {}", self.host.hostname()))
+            ..SessionSpec::new(self.name.clone())
         };
         self.consul.session().create(&spec).await
     }

@@ -50,7 +50,7 @@ impl<H: Host> Role<H> {
                 changed.await;
                 continue;
             }
-            match self.registry.members_after(self.host.hostname(), index, WATCH).await {
+            match self.registry.members_after(self.me(), index, WATCH).await {
                 Ok(answer) => {
                     index = answer.next_index(index);
                     let news = self.seen.borrow().members.as_ref() != Some(&answer.value);
@@ -131,7 +131,7 @@ impl<H: Host> Role<H> {
         let lease = self.lease.valid();
         let published = self.published.borrow();
         View {
-            me: self.host.hostname().to_owned(),
+            me: self.me().to_owned(),
             copies: self.config.copies,
             published: published
                 .as_ref()

@@ -114,6 +114,7 @@ impl<H: Host> Role<H> {
             lease: Lease::new(
                 host.clone(),
                 consul.clone(),
+                format!("mysql {}", config.instance.as_deref().unwrap_or(host.hostname())),
                 config.session_ttl,
                 config.lock_delay,
                 Rc::clone(&changed),
@@ -140,6 +141,11 @@ impl<H: Host> Role<H> {
 
     fn log(&self, level: Level, message: impl Into<String>) {
         self.host.journal(Entry::log(level, "role", message));
+    }
+
+    /// What this instance calls itself.
+    fn me(&self) -> &str {
+        self.config.instance.as_deref().unwrap_or(self.host.hostname())
     }
 
     /// The term of the reign the lock tells of.

@@ -42,7 +42,7 @@ impl<H: Host> Role<H> {
     /// The lock's value under this instance.
     pub(super) fn leader(&self, claim: &Claim, database: &decide::Database) -> Leader {
         Leader {
-            holder: self.host.hostname().to_owned(),
+            holder: self.me().to_owned(),
             address: self.host.address().to_string(),
             term: claim.term,
             revision: 0,
@@ -229,7 +229,7 @@ impl<H: Host> Role<H> {
     async fn succeeded(&self, session: &str) {
         let mut random = self.host.random("handover");
         loop {
-            let heirs = self.registry.members(self.host.hostname()).await;
+            let heirs = self.registry.members(self.me()).await;
             if heirs.is_ok_and(|heirs| !heirs.iter().any(|heir| heir.live)) {
                 return;
             }

@@ -82,7 +82,7 @@ impl<H: Host> Role<H> {
         if self.lease.valid().is_none() || self.seen.borrow().lock.session.is_some() {
             return Ok(None);
         }
-        let members = self.registry.members(self.host.hostname()).await.map_err(say)?;
+        let members = self.registry.members(self.me()).await.map_err(say)?;
         let view: View = self.view(decide::Database::default(), members);
         // The store is asked only where its answer could make a difference.
         if found(&view, false).is_none() {

@@ -137,7 +137,7 @@ impl<H: Host> Role<H> {
         let members = match known {
             Some(members) if self.is_ours() => members,
             _ if self.is_ours() || (free && !database.writable) => {
-                self.registry.members(self.host.hostname()).await.map_err(say)?
+                self.registry.members(self.me()).await.map_err(say)?
             }
             _ => Vec::new(),
         };

@@ -73,8 +73,15 @@ fn tell<F: Future<Output = ()> + 'static>(spec: Mysql, story: impl FnOnce(Rc<Rig
             recorder: recorder.clone(),
         };
         for (number, (name, address)) in hosts.iter().take(MACHINES).enumerate() {
-            let machine =
-                Machine::new(name, *address, seed, recorder.clone(), programs.clone(), Rc::clone(&names));
+            let machine = Machine::new(
+                name,
+                name,
+                *address,
+                seed,
+                recorder.clone(),
+                programs.clone(),
+                Rc::clone(&names),
+            );
             let (sender, mut jobs) = mpsc::unbounded_channel::<Job>();
             let host = machine.boot();
             rig.machines.push(machine);
