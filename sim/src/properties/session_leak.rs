@@ -1,34 +1,27 @@
-//! `no-session-leak`: nobody asks for sessions it does not need.
+//! `no-session-leak`: nobody leaves sessions behind that it has used.
 //!
-//! A container needs one session, and another when that is gone, which takes at least a TTL. In any span as long
-//! as that a machine is given at most [`MOST`]: enough for a container that is started again and again. More
-//! are a leak: nobody renews them, and each is a write to Consul, a timer of its leader, and a holder that
-//! locks can be lost to. A session that was created for a request that took long does not count: whoever asked
-//! for it may have given up, and cannot have known.
+//! A container needs one session at a time, and another one once that is gone. A session that somebody renewed,
+//! or tried to take a lock with, is one whose id it was told; who makes another while that still lives leaves
+//! it behind: nobody renews it, and it is a timer of Consul's leader, and a holder that locks can be lost to.
+//! A session nobody ever used is none of this: whoever asked for it was never answered. What a container that
+//! ended leaves behind lives on for a while; so there may be two for every container there ever was.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use super::{Property, Violation};
 use crate::record::{ConsulEvent, Event, What};
 
-/// How many sessions a machine may be given in the time one lives at least.
-const MOST: usize = 4;
-/// Whoever waited longer for an answer may be gone.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How many sessions in use there may be for every container.
+const EACH: usize = 2;
 
 #[derive(Debug, Default)]
 pub(super) struct SessionLeak {
-    /// The TTL of the session created last.
-    ttl: Duration,
-    machines: BTreeMap<String, Given>,
-}
-
-#[derive(Debug, Default)]
-struct Given {
-    /// When it was given sessions, the last TTL of them.
-    at: VecDeque<Duration>,
-    /// Whether it leaks; said once, until it stopped.
+    /// Sessions that live.
+    alive: BTreeSet<String>,
+    /// Those of them that were used.
+    used: BTreeSet<String>,
+    containers: usize,
+    /// Whether there are too many; said once, until there are not.
     leaks: bool,
 }
 
@@ -36,30 +29,35 @@ impl SessionLeak {
     /// Takes in one event.
     pub(super) fn see(&mut self, event: &Event, out: &mut Vec<Violation>) {
         match &event.what {
-            What::Consul(ConsulEvent::SessionCreated { ttl_us, .. }) => {
-                self.ttl = Duration::from_micros(*ttl_us);
+            What::Launched { .. } => self.containers += 1,
+            What::Consul(ConsulEvent::SessionCreated { session, .. }) => {
+                self.alive.insert(session.clone());
             }
-            What::Http { path, status: 200, took_us, .. }
-                if path.starts_with("/v1/session/create")
-                    && Duration::from_micros(*took_us) <= PATIENCE
-                    && !self.ttl.is_zero() =>
-            {
-                let given = self.machines.entry(event.host.clone()).or_default();
-                while given.at.front().is_some_and(|at| event.at.saturating_sub(*at) >= self.ttl) {
-                    given.at.pop_front();
-                }
-                given.at.push_back(event.at);
-                let leaked = std::mem::replace(&mut given.leaks, given.at.len() > MOST);
-                if given.leaks && !leaked {
-                    let ttl = humantime::format_duration(self.ttl);
-                    out.push(Violation::at(
-                        event,
-                        Property::NoSessionLeak,
-                        format!("{} was given {} sessions within {ttl}", event.host, given.at.len()),
-                    ));
-                }
+            What::Consul(ConsulEvent::SessionInvalidated { session, .. }) => {
+                self.alive.remove(session);
+                self.used.remove(session);
             }
-            _ => {}
+            What::Consul(ConsulEvent::Emptied { .. }) => {
+                self.alive.clear();
+                self.used.clear();
+            }
+            What::Consul(
+                ConsulEvent::SessionRenewed { session }
+                | ConsulEvent::LockAcquired { session, .. }
+                | ConsulEvent::LockRefused { session, .. },
+            ) if self.alive.contains(session) => {
+                self.used.insert(session.clone());
+            }
+            _ => return,
+        }
+        let leaked = std::mem::replace(&mut self.leaks, self.used.len() > EACH * self.containers);
+        if self.leaks && !leaked {
+            let (sessions, containers) = (self.used.len(), self.containers);
+            out.push(Violation::at(
+                event,
+                Property::NoSessionLeak,
+                format!("{sessions} sessions are alive that {containers} containers have used"),
+            ));
         }
     }
 }
@@ -69,52 +67,58 @@ mod tests {
     use super::super::Property;
     use super::super::testing::{Script, violated};
 
-    /// Gives sessions with a TTL of 10 s to a machine at these times, each answered after `took`, in
-    /// milliseconds.
-    fn give(script: &mut Script, host: &str, took: u64, times: impl IntoIterator<Item = u64>) {
-        for at in times {
-            script.at(at).session_created(&format!("{host} {at}"), 10_000);
-            script.answered(host, "/v1/session/create", took);
+    /// Two containers, and so many sessions each of them used.
+    fn script(sessions: usize) -> Script {
+        let mut script = Script::new();
+        script.launched("mysql-1").launched("mysql-2");
+        for number in 0..sessions {
+            let session = format!("s{number}");
+            script.session_created(&session, 60_000).lock_refused("k", &session, "lock-delay");
         }
+        script
     }
 
-    fn leaks(given: impl IntoIterator<Item = u64>) -> usize {
-        let mut script = Script::new();
-        give(&mut script, "mysql-1", 10, given);
-        violated(&script, Property::NoSessionLeak).len()
+    fn leaks(script: &Script) -> usize {
+        violated(script, Property::NoSessionLeak).len()
     }
 
     #[test]
-    fn four_in_one_ttl_are_enough() {
-        assert_eq!(leaks([1_000, 2_000, 3_000, 4_000]), 0);
-        assert_eq!(leaks([1_000, 2_000, 3_000, 4_000, 10_999]), 1);
-        // The first is forgotten when its TTL is over.
-        assert_eq!(leaks([1_000, 2_000, 3_000, 4_000, 11_000]), 0);
+    fn two_for_every_container_there_ever_was_are_enough() {
+        assert_eq!(leaks(&script(4)), 0);
+        assert_eq!(leaks(&script(5)), 1);
+        let mut script = script(4);
+        script.ended("mysql-1").launched("mysql-3").session_created("s4", 60_000).session_renewed("s4");
+        assert_eq!(leaks(&script), 0);
+    }
+
+    #[test]
+    fn a_session_counts_from_its_first_use_to_its_end() {
+        for use_it in [false, true] {
+            let mut script = script(4);
+            script.session_created("s4", 60_000);
+            if use_it {
+                script.lock_acquired("k", "s4", "mysql-1");
+            }
+            assert_eq!(leaks(&script), usize::from(use_it));
+        }
+        let mut script = script(4);
+        script.session_gone("s0", "expired").session_created("s4", 60_000).session_renewed("s4");
+        assert_eq!(leaks(&script), 0);
+        // Who uses one that is gone has been told, or will be.
+        script.lock_refused("k", "s0", "held");
+        assert_eq!(leaks(&script), 0);
     }
 
     #[test]
     fn a_leak_is_told_once_until_it_has_stopped() {
-        let burst = |from: u64| (0..20).map(move |number| from + 100 * number);
-        assert_eq!(leaks(burst(1_000)), 1);
-        assert_eq!(leaks(burst(1_000).chain(burst(60_000))), 2);
-    }
-
-    #[test]
-    fn every_machine_has_its_own() {
-        let mut script = Script::new();
-        give(&mut script, "mysql-1", 10, [1_000, 2_000, 3_000, 4_000]);
-        give(&mut script, "mysql-2", 10, [5_000, 6_000, 7_000, 8_000]);
-        assert!(violated(&script, Property::NoSessionLeak).is_empty());
-        give(&mut script, "mysql-2", 10, [9_000]);
-        assert_eq!(violated(&script, Property::NoSessionLeak).len(), 1);
-    }
-
-    #[test]
-    fn who_may_have_given_up_cannot_have_known() {
-        for (took, violations) in [(3_000, 1), (3_001, 0)] {
-            let mut script = Script::new();
-            give(&mut script, "mysql-1", took, (0..20).map(|number| 10_000 + number));
-            assert_eq!(violated(&script, Property::NoSessionLeak).len(), violations, "after {took} ms");
+        let mut script = script(8);
+        assert_eq!(leaks(&script), 1);
+        for number in 0..8 {
+            script.session_gone(&format!("s{number}"), "expired");
         }
+        for number in 10..15 {
+            script.session_created(&format!("s{number}"), 60_000).session_renewed(&format!("s{number}"));
+        }
+        assert_eq!(leaks(&script), 2);
     }
 }
