@@ -136,6 +136,14 @@ impl Signature {
         }
     }
 
+    /// The name of that property, or `panic`.
+    pub fn name(&self) -> &'static str {
+        match self.what {
+            What::Violation(property) => property.name(),
+            What::Panic => PANIC,
+        }
+    }
+
     /// What the machine was.
     pub fn role(&self) -> Role {
         self.role
@@ -161,11 +169,7 @@ impl Signature {
 
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.what {
-            What::Violation(property) => property.name(),
-            What::Panic => PANIC,
-        };
-        write!(f, "{what}@{}: {}", self.role.name(), self.words)
+        write!(f, "{}@{}: {}", self.name(), self.role.name(), self.words)
     }
 }
 

@@ -48,14 +48,12 @@ static FRAME: Frame = Frame {
 
 /// The name of the page of `record`'s run, for a link from another page of the same folder.
 pub fn file_name(record: &Record) -> String {
-    let stem: String = record
-        .header
-        .scenario
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' })
-        .take(80)
-        .collect();
-    format!("run-{stem}-{}.html", record.header.seed)
+    format!("run-{}-{}.html", stem(&record.header.scenario), record.header.seed)
+}
+
+/// `name` as a part of the name of a file.
+pub fn stem(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).take(80).collect()
 }
 
 /// The page of one run.

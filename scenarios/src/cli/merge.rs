@@ -4,7 +4,7 @@ use std::io;
 use std::num::NonZeroUsize;
 
 use super::args::MergeArgs;
-use super::run::tell;
+use super::run::{Found, tell};
 use super::{Console, Stop, selected};
 use crate::exit_code::Exit;
 use crate::results::{Header, Results};
@@ -47,10 +47,12 @@ pub(super) fn merge(args: &MergeArgs, run: &RunFn<'_>, console: &mut Console<'_>
         ))?;
         return Ok(Exit::Usage);
     }
-    let options = Options { jobs: args.jobs.map_or(0, NonZeroUsize::get), ..Options::default() };
+    let jobs = args.jobs.map_or(0, NonZeroUsize::get);
+    let options = Options { jobs, map: args.output.html.is_some(), ..Options::default() };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(io::Error::other(error)))?;
     let swept = runner.sweep(&selections, seeds, Limits::default(), &mut results, &|_| {});
-    tell(swept.report, None, &args.output, &runner, &selections, console)
+    let found = Found { suite: swept.report, maps: swept.maps };
+    tell(found, None, &args.output, &runner, &selections, console)
 }
 
 struct Missing {

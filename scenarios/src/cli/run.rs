@@ -5,6 +5,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use ironbird_reports::map::Section;
 use ironbird_reports::suite::{SuiteReport, VariantReport};
 use ironbird_sim::properties::sometimes::Sometimes;
 
@@ -30,6 +31,8 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
         fail_fast: args.fail_fast,
         check_determinism: args.check_determinism,
         swarm: args.swarm.profile(),
+        // Of results a map may be made later.
+        map: args.output.html.is_some() || args.results.is_some(),
     };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(io::Error::other(error)))?;
     let (seeds, partition) = match what(args, &selections) {
@@ -72,7 +75,8 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
     }
     let (note, ended) = (swept.note(), swept.ended);
     let unseen = args.require_sometimes && !never_seen(&swept.report).is_empty();
-    let exit = tell(swept.report, note.as_deref(), &args.output, &runner, &selections, console)?;
+    let found = Found { suite: swept.report, maps: swept.maps };
+    let exit = tell(found, note.as_deref(), &args.output, &runner, &selections, console)?;
     Ok(match (exit, ended) {
         (Exit::AsExpected, _) if !corpus_holds || unseen => Exit::Failures,
         (Exit::AsExpected, Ended::Interrupted) => Exit::Interrupted,
@@ -102,9 +106,15 @@ fn what(args: &RunArgs, selections: &[Selection]) -> Result<(Option<Seeds>, Opti
     Ok((seeds, partition))
 }
 
+/// What a sweep found.
+pub(super) struct Found {
+    pub(super) suite: SuiteReport,
+    pub(super) maps: Vec<Section>,
+}
+
 /// Prints and writes what a sweep found.
 pub(super) fn tell(
-    mut suite: SuiteReport,
+    Found { mut suite, maps }: Found,
     note: Option<&str>,
     output: &OutputArgs,
     runner: &Runner<'_>,
@@ -122,7 +132,7 @@ pub(super) fn tell(
         console.print(&for_people)?;
     }
     let mut written = match &output.html {
-        Some(folder) => pages::of_sweep(folder, selections, runner, &mut suite),
+        Some(folder) => pages::of_sweep(folder, selections, runner, &mut suite, &maps),
         None => Ok(()),
     };
     for (path, render) in [
