@@ -61,10 +61,10 @@ fn table(suite: &SuiteReport, out: &mut String) -> std::fmt::Result {
     let elapsed: Duration = suite.variants.iter().map(|variant| variant.elapsed).sum();
     writeln!(
         out,
-        "{}: {} simulated in {}.\n",
+        "{}: {} simulated{}.\n",
         count(suite.runs(), "run"),
         length(simulated),
-        length(elapsed)
+        crate::table::spent(elapsed)
     )?;
     writeln!(out, "| | scenario | runs | expected | violated | recovery, median | max |")?;
     writeln!(out, "|---|---|--:|---|---|--:|--:|")?;

@@ -12,7 +12,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -21,9 +20,19 @@ use crate::browser::Browser;
 /// Where the trace is, for the page.
 const TRACE: &str = "/trace.json";
 
-/// How often it is asked whether the trace is loaded, and how long to wait in between.
-const TRIES: u32 = 120;
-const PAUSE: Duration = Duration::from_millis(500);
+/// Whether the trace is loaded, once it is, or after as long as anybody would wait.
+const LOADED: &str = "
+return new Promise((done) => {
+  let tries = 100;
+  const timer = setInterval(() => {
+    const loaded = !!(window.app && app.trace);
+    tries -= 1;
+    if (loaded || !tries) {
+      clearInterval(timer);
+      done(loaded);
+    }
+  }, 250);
+});";
 
 /// What asks the trace processor: the values of these columns, row by row.
 const QUERY: &str = "
@@ -63,13 +72,7 @@ impl Perfetto {
         let browser = Browser::start()?;
         let address = serve(folder, trace);
         browser.go(&format!("http://{address}/index.html#!/?url=http://{address}{TRACE}"), (1440, 1000));
-        let loaded = (0..TRIES).any(|_| {
-            let loaded = browser.run("return !!(window.app && app.trace)") == Value::Bool(true);
-            if !loaded {
-                thread::sleep(PAUSE);
-            }
-            loaded
-        });
+        let loaded = browser.run(LOADED) == Value::Bool(true);
         assert!(loaded, "Perfetto does not open the trace: {:#?}", browser.complaints());
         Some(Self { browser })
     }
@@ -99,6 +102,7 @@ fn folder() -> Option<PathBuf> {
 }
 
 /// Serves the files of `folder`, and `trace`, on this machine, as long as the test runs.
+#[expect(clippy::disallowed_methods, reason = "a browser is served in real time")]
 fn serve(folder: PathBuf, trace: String) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let address = listener.local_addr().expect("its address");

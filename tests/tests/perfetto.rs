@@ -107,9 +107,9 @@ fn a_trace_answers_what_a_person_asks_of_a_failure() {
     expected.sort();
     assert_eq!(told, expected);
 
-    // Who took writes and followed nobody when the first property broke: two.
+    // Who took writes and followed nobody when a property broke: two.
     let sql = format!(
-        "select distinct p.name name from {SLICES}, slice v where t.name = 'database' and s.name like '%primary%'
+        "select distinct p.name name from {SLICES}, slice v where t.name = 'database' and s.category in ('primary', 'stuck-writable')
          and v.category = 'violation' and s.ts <= v.ts and v.ts < s.ts + s.dur"
     );
     let primaries = perfetto.query(&sql, &["name"]);

@@ -47,6 +47,7 @@ pub(super) fn merge(args: &MergeArgs, run: &RunFn<'_>, console: &mut Console<'_>
         ))?;
         return Ok(Exit::Usage);
     }
+    args.output.try_out()?;
     let jobs = args.jobs.map_or(0, NonZeroUsize::get);
     let options = Options { jobs, map: args.output.html.is_some(), ..Options::default() };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(io::Error::other(error)))?;

@@ -169,7 +169,7 @@ impl OutputArgs {
     }
 
     /// Tries whether all of them can be written: better now than after an hour of runs.
-    fn try_out(&self) -> io::Result<()> {
+    pub(super) fn try_out(&self) -> io::Result<()> {
         if let Some(folder) = &self.html {
             fs::create_dir_all(folder).map_err(|error| naming(folder, error))?;
         }

@@ -18,7 +18,10 @@ function scenarios() {
   const rows = sorted.flatMap((variant) => {
     const cut = variant.name.lastIndexOf('/');
     const [scenario, name] = cut < 0 ? [variant.name, ''] : [variant.name.slice(0, cut), variant.name.slice(cut)];
-    const shown = [...variant.failures.map((failure, index) => run(failure, true, index === 0)), ...(variant.example ? [run(variant.example, false, false)] : [])];
+    // An example that has a page is a link; what failed is told here.
+    const { example } = variant;
+    const linked = example && example.page;
+    const shown = [...variant.failures.map((failure, index) => run(failure, true, index === 0)), ...(example && !linked ? [run(example, false, false)] : [])];
     const row = el('tr', { class: shown.length ? 'head' : '' },
       el('td', { class: `mark ${variant.as_expected ? 'good' : 'bad'}` }, variant.as_expected ? '✓' : '✗',
         el('span', { class: 'visually-hidden' }, variant.as_expected ? 'as expected' : 'not as expected')),
@@ -28,35 +31,52 @@ function scenarios() {
         el('ul', {}, ...(variant.violations.length
           ? variant.violations.map(([property, runs]) => el('li', {}, `${property} violated in ${thousands(runs)}`))
           : [el('li', {}, 'nothing violated')]),
-        ...variant.vacuous.map((name) => el('li', { class: 'missed' }, `${name} never reached, so it proves nothing`)))),
-      el('td', {}, strip(variant)),
+        ...variant.vacuous.map((name) => el('li', { class: 'missed' }, `${name} never reached, so it proves nothing`)),
+          linked ? el('li', {}, pageLink(example.page, {}, `look at seed ${example.seed}`)) : null)),
+      el('td', { class: 'wide' }, strip(variant)),
       el('td', { class: 'number' }, thousands(variant.runs)),
-      el('td', { class: 'number' }, variant.per_second === null ? '–' : variant.per_second >= 10 ? thousands(Math.round(variant.per_second)) : variant.per_second.toFixed(1)),
-      el('td', {}, distribution(variant.recovery, greatest)));
+      el('td', { class: 'number wide' }, variant.per_second === null ? '–' : variant.per_second >= 10 ? thousands(Math.round(variant.per_second)) : variant.per_second.toFixed(1)),
+      el('td', { class: 'recovery' }, distribution(variant.recovery, greatest)));
     if (!shown.length) return [row];
     return [row, el('tr', { class: 'details' }, el('td', {}), el('td', { colspan: '6' }, el('div', { class: 'runs' }, ...shown)))];
   });
   byId('scenarios').append(
     el('thead', {}, el('tr', {}, ...['', 'scenario', 'expected, and seen', 'every run', 'runs', 'runs/s', 'time to recover']
-      .map((heading, column) => el('th', { scope: 'col', class: column === 4 || column === 5 ? 'number' : '' }, heading)))),
+      .map((heading, column) => el('th', { scope: 'col', class: `${column === 4 || column === 5 ? 'number' : ''} ${column === 3 || column === 5 ? 'wide' : ''}` }, heading)))),
     el('tbody', {}, ...rows));
 }
 
+/** One row a failure, however many variants show it: where it is not expected first, then the most frequent. */
 function buckets() {
-  const all = data.variants.flatMap((variant) => variant.buckets.map((bucket) => ({ ...bucket, variant })))
-    .sort((a, b) => a.variant.as_expected - b.variant.as_expected || b.runs - a.runs);
+  const ways = new Map();
+  for (const variant of data.variants) {
+    for (const { told, runs, seeds } of variant.buckets) {
+      const key = JSON.stringify(told);
+      const way = ways.get(key) || { told, runs: 0, of: 0, places: [] };
+      ways.set(key, way);
+      way.runs += runs;
+      way.of += variant.runs;
+      way.places.push({ variant, runs, seeds });
+    }
+  }
+  const unexpected = (way) => way.places.filter(({ variant }) => !variant.as_expected).length;
+  const all = [...ways.values()].sort((a, b) => unexpected(b) - unexpected(a) || b.runs - a.runs);
   byId('buckets-section').hidden = !all.length;
   byId('buckets').append(
-    el('thead', {}, el('tr', {}, ...['failure', 'property', 'on', 'what was seen', 'scenario', 'runs', 'seeds'].map((heading) => el('th', { scope: 'col' }, heading)))),
-    el('tbody', {}, ...all.map((bucket) => {
+    el('thead', {}, el('tr', {}, ...['failure', 'property', 'on', 'what was seen', 'runs', 'where'].map((heading) => el('th', { scope: 'col' }, heading)))),
+    el('tbody', {}, ...all.map((way) => {
       const bar = el('span', { class: 'bar' });
-      bar.style.width = `${Math.max(2, (bucket.runs / Math.max(bucket.variant.runs, 1)) * 60)}px`;
-      const [id, property, role, words] = bucket.told;
+      bar.style.width = `${Math.max(2, (way.runs / Math.max(way.of, 1)) * 60)}px`;
+      const [id, property, role, words] = way.told;
+      const places = way.places.sort((a, b) => a.variant.as_expected - b.variant.as_expected || b.runs - a.runs);
+      const place = ({ variant, runs, seeds }) => el('li', { class: variant.as_expected ? '' : 'missed' },
+        `${variant.name}: ${thousands(runs)}${variant.as_expected ? '' : ', not as expected'}`, el('span', { class: 'file' }, ` seeds ${seeds.join(', ')}`));
       return el('tr', {},
         el('td', { class: 'mono' }, id || '–'), el('td', {}, el('b', {}, property)), el('td', {}, role), el('td', { class: 'expect' }, words),
-        el('td', {}, bucket.variant.name, el('div', { class: 'file' }, bucket.variant.as_expected ? 'as expected' : 'not expected')),
-        el('td', {}, bar, thousands(bucket.runs)),
-        el('td', { class: 'mono' }, bucket.seeds.join(', ')));
+        el('td', { class: 'nowrap' }, bar, thousands(way.runs)),
+        el('td', { class: 'places' }, places.length === 1
+          ? el('ul', {}, place(places[0]))
+          : el('details', { open: unexpected(way) > 0 }, el('summary', {}, counted(places.length, 'variant')), el('ul', {}, ...places.map(place)))));
     })));
 }
 
