@@ -180,6 +180,46 @@ fn pages_of_a_sweep_that_was_divided_are_those_of_one_job() {
 }
 
 #[test]
+fn a_summary_for_github_draws_the_failure_reduced_to_its_cause() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // As published it fails by the first fault; the others only get in the way.
+    let scenario = r#"
+name = "too-much"
+title = "More faults than it takes"
+why = "A summary shows what matters."
+seeds = 2
+
+[cluster]
+handlers = "published"
+instances = 3
+start-interval = "60s"
+
+[[fault]]
+at = "190s"
+kind = "kill"
+target = "leader"
+
+[[fault]]
+at = "240s"
+kind = "latency"
+target = "client-1"
+peer = "consul"
+delay = "5ms"
+for = "5s"
+
+[variant.published]
+expect = "pass"
+"#;
+    fs::write(folder.path().join("too-much.toml"), scenario).expect("it is written");
+    let said = ironbird(&["run", "too-much.toml", "--github", "summary.md"], folder.path());
+    assert_eq!(said.status.code(), Some(100), "{}", text(&said.stderr));
+    let summary = fs::read_to_string(folder.path().join("summary.md")).expect("a summary");
+    assert!(summary.contains("title: Reduced to 1 of 2 faults, "), "{summary}");
+    assert!(summary.contains("sequenceDiagram") && summary.contains("kill leader"), "{summary}");
+    assert!(text(&said.stdout).contains("::error file=too-much.toml,line="), "{}", text(&said.stdout));
+}
+
+#[test]
 fn a_trace_is_cut_by_steps_machines_kinds_and_what_it_is_about() {
     let folder = tempfile::tempdir().expect("a folder");
     let story = |words: &[&str]| {

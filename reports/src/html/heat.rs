@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ironbird_sim::recovery::{Cell as Counted, Example};
+use ironbird_sim::recovery::{Cell as Counted, Example, NO_FAULT};
 use serde::Serialize;
 
 use crate::map::Section;
@@ -74,7 +74,10 @@ pub fn heat(section: &Section, page: impl Fn(&Example) -> Option<String>) -> Map
         must_recover: section.must_recover,
         rows: rows.iter().take(ROWS).map(|(row, _)| named(row)).collect(),
         left_out: rows.len().saturating_sub(ROWS),
-        columns: std::iter::once("any").chain(faults).map(plain).collect(),
+        columns: std::iter::once("any")
+            .chain(faults)
+            .map(|fault| plain(if fault == NO_FAULT { "no fault yet" } else { fault }))
+            .collect(),
         cells,
         examples: examples.shown,
     }

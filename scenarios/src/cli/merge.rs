@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 
 use super::args::MergeArgs;
 use super::run::{Found, tell};
-use super::{Console, Stop, selected};
+use super::suspect::lab;
+use super::{Console, Stop, diagrams, selected};
 use crate::exit_code::Exit;
 use crate::results::{Header, Results};
 use crate::runner::{Limits, Options, RunFn, Runner};
@@ -52,7 +53,10 @@ pub(super) fn merge(args: &MergeArgs, run: &RunFn<'_>, console: &mut Console<'_>
     let options = Options { jobs, map: args.output.html.is_some(), ..Options::default() };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(io::Error::other(error)))?;
     let swept = runner.sweep(&selections, seeds, Limits::default(), &mut results, &|_| {});
-    let found = Found { suite: swept.report, maps: swept.maps };
+    let mut found = Found { suite: swept.report, maps: swept.maps };
+    if args.output.github.is_some() {
+        diagrams::reduce(&mut found.suite, &selections, &lab(run, args.jobs)?)?;
+    }
     tell(found, None, &args.output, &runner, &selections, console)
 }
 

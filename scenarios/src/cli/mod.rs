@@ -19,6 +19,7 @@ mod check;
 mod console;
 mod consul;
 mod corpus;
+mod diagrams;
 mod enumerate;
 mod explain;
 mod interrupt;

@@ -11,7 +11,7 @@ use ironbird_sim::properties::sometimes::Sometimes;
 
 use super::args::{OutputArgs, RunArgs};
 use super::suspect::lab;
-use super::{Console, Stop, corpus, interrupt, pages, progress, selected};
+use super::{Console, Stop, corpus, diagrams, interrupt, pages, progress, selected};
 use crate::exit_code::Exit;
 use crate::partition::Partition;
 use crate::results::{Header, Results};
@@ -75,7 +75,11 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
     }
     let (note, ended) = (swept.note(), swept.ended);
     let unseen = args.require_sometimes && !never_seen(&swept.report).is_empty();
-    let found = Found { suite: swept.report, maps: swept.maps };
+    let mut found = Found { suite: swept.report, maps: swept.maps };
+    // What was drawn for a swarm is no scenario that could be made smaller.
+    if args.output.github.is_some() && args.swarm.profile().is_none() {
+        diagrams::reduce(&mut found.suite, &selections, &lab(run, args.jobs)?)?;
+    }
     let exit = tell(found, note.as_deref(), &args.output, &runner, &selections, console)?;
     Ok(match (exit, ended) {
         (Exit::AsExpected, _) if !corpus_holds || unseen => Exit::Failures,

@@ -18,7 +18,10 @@ function paintCell(button, cell, by, longest) {
 
 function heatMap(map) {
   const longest = Math.max(1, ...map.cells.flat().filter(Boolean).map((cell) => cell.median || 0));
-  const place = (row, column) => `${map.rows[row]}${column ? `, after ${map.columns[column]}` : ', whatever the fault'}`;
+  const place = (row, column) => {
+    const fault = map.columns[column];
+    return `${map.rows[row]}${column === 0 ? ', whatever the fault' : fault === 'no fault yet' ? ', before any fault' : `, after ${fault}`}`;
+  };
   const told = el('div', { class: 'told', role: 'status', 'aria-live': 'polite' }, el('p', { class: 'muted' }, 'A cell is what became of the runs that were in that state after that kind of fault had begun. Choose one for a run to look at.'));
   const example = (index, heading) => {
     if (index === null) return [];
