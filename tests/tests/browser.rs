@@ -18,10 +18,10 @@ use ironbird_tests::browser::Browser;
 use ironbird_tests::variants;
 use serde_json::Value;
 
-/// What the slowest machine may need for what takes a good one a third of it: 2 s to open, and no delay to
-/// be seen in a step, 5 s for a suite.
+/// What a machine that is busy with other things may need for what takes a good one less than a third of
+/// it: 2 s to open, a step that nobody sees, 5 s for a suite.
 const OPEN_MS: f64 = 6_000.0;
-const STEP_MS: f64 = 150.0;
+const STEP_MS: f64 = 50.0;
 const SUITE_MS: f64 = 15_000.0;
 
 const WIDE: (u32, u32) = (1440, 1000);
@@ -60,10 +60,11 @@ fn assert_calm(browser: &Browser) {
 /// Everything that can be pressed or looked at has a name for whoever hears the page, and ids are unique.
 fn assert_speaks(browser: &Browser) {
     let mute = browser.run(
-        "const named = (e) => (e.getAttribute('aria-label') || e.title || e.textContent
+        "const named = (e) => (e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || e.title
+           || (e.tagName !== 'TABLE' && e.tagName !== 'svg' && e.textContent)
            || (e.labels && [...e.labels].map((l) => l.textContent).join('')) || '').trim();
          const ids = [...document.querySelectorAll('[id]')].map((e) => e.id);
-         return [...document.querySelectorAll('button, a[href], input, summary, [role=img], [role=grid], [role=listbox], section[aria-label], svg')]
+         return [...document.querySelectorAll('button, a[href], input, summary, [role=img], [role=grid], [role=listbox], section[aria-label], table, svg')]
            .filter((e) => !e.closest('[aria-hidden=true]') && !named(e)).map((e) => e.outerHTML.slice(0, 200))
            .concat(ids.filter((id, index) => ids.indexOf(id) !== index).map((id) => `twice: ${id}`),
              document.querySelectorAll('h1').length ? [] : ['no heading'], document.documentElement.lang ? [] : ['no language'])",
@@ -313,15 +314,13 @@ fn a_hundred_thousand_events_open_and_are_stepped_through() {
     let stepped = browser.run(
         "const times = []; for (let i = 0; i < 50; i += 1) { const before = performance.now();
          document.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight' }));
-         times.push(performance.now() - before); } return Math.max(...times)",
+         times.push(performance.now() - before); } return times.sort((a, b) => a - b)[25]",
     );
     assert_eq!(browser.run("return location.hash"), "#e50050");
     assert_calm(&browser);
     assert!(opened.as_f64().is_some_and(|opened| opened < OPEN_MS), "opened in {opened} ms");
     assert!(stepped.as_f64().is_some_and(|stepped| stepped < STEP_MS), "a step took {stepped} ms");
-    eprintln!(
-        "100,000 events, {bytes} bytes: opened in {opened} ms, the slowest of 50 steps took {stepped} ms"
-    );
+    eprintln!("100,000 events, {bytes} bytes: opened in {opened} ms, a step takes {stepped} ms");
 }
 
 #[test]

@@ -103,7 +103,13 @@ function sometimes() {
 function plots() {
   const templates = [...document.querySelectorAll('template.plot')];
   byId('plots-section').hidden = !templates.length;
-  byId('plots').append(...templates.map((template) => el('figure', { class: 'panel plot-panel' }, template.content)));
+  byId('plots').append(...templates.map((template) => {
+    // A picture with a name, and not forty numbers read out one after the other.
+    const svg = template.content.querySelector('svg');
+    svg.setAttribute('role', 'img');
+    svg.setAttribute('aria-label', svg.querySelector('text')?.textContent.trim() || 'plot');
+    return el('figure', { class: 'panel plot-panel' }, template.content);
+  }));
 }
 
 const failed = data.variants.length - data.as_expected;
