@@ -157,6 +157,11 @@ fn pages_of_a_sweep_that_was_divided_are_those_of_one_job() {
     run(&["--partition", "slice:2/2", "--results", "2.jsonl"]);
     let said = ironbird(&["merge", "1.jsonl", "2.jsonl", "--html", "a new/folder"], folder.path());
     assert_eq!(said.status.code(), Some(0), "{}", text(&said.stderr));
+    assert!(
+        text(&said.stdout).contains(" simulated.\n"),
+        "how long it took is not known: {}",
+        text(&said.stdout)
+    );
     let [whole, merged] =
         ["whole", "a new/folder"].map(|name| data(&folder.path().join(name).join("index.html")));
     for what in ["maps", "sometimes", "runs", "as_expected"] {

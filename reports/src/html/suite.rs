@@ -14,7 +14,7 @@ use crate::text::{length, micros, moment};
 /// What a sweep's page shows beside the sweep, if it is there.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Extras {
-    /// From which states the cluster came back, as [`super::heat`] makes them.
+    /// From which states the cluster came back, as [`super::heat()`] makes them.
     pub maps: Vec<Map>,
     /// More plots, as [`crate::plot`] makes them.
     pub plots: Vec<String>,

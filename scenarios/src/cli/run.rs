@@ -231,8 +231,12 @@ fn unseen(suite: &SuiteReport) -> String {
 
 fn headline(variant: &VariantReport) -> String {
     let mut text = format!(
-        "{} ({}): {} runs, expected: {}\n",
-        variant.name, variant.file, variant.runs, variant.expectation
+        "{} ({}): {} {}, expected: {}\n",
+        variant.name,
+        variant.file,
+        variant.runs,
+        if variant.runs == 1 { "run" } else { "runs" },
+        variant.expectation
     );
     for (property, runs) in &variant.violations {
         text += &format!("  {property} violated in {runs}\n");
