@@ -28,6 +28,9 @@ fn render(failure: &FailureReport, out: &mut String) -> std::fmt::Result {
         )?;
         writeln!(out, "    {}", plain(&violation.detail))?;
     }
+    if let Some(signature) = &failure.signature {
+        writeln!(out, "  failure {}  {}", signature.id(), plain(&signature.to_string()))?;
+    }
     if !failure.decisive.is_empty() {
         writeln!(out, "  the events that decide it")?;
         for line in &failure.decisive {

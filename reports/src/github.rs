@@ -61,10 +61,10 @@ fn table(suite: &SuiteReport, out: &mut String) -> std::fmt::Result {
     let elapsed: Duration = suite.variants.iter().map(|variant| variant.elapsed).sum();
     writeln!(
         out,
-        "{}: {} simulated in {}.\n",
+        "{}: {} simulated{}.\n",
         count(suite.runs(), "run"),
         length(simulated),
-        length(elapsed)
+        crate::table::spent(elapsed)
     )?;
     writeln!(out, "| | scenario | runs | expected | violated | recovery, median | max |")?;
     writeln!(out, "|---|---|--:|---|---|--:|--:|")?;
@@ -94,15 +94,15 @@ fn table(suite: &SuiteReport, out: &mut String) -> std::fmt::Result {
 fn details(variant: &VariantReport, out: &mut String) -> std::fmt::Result {
     writeln!(out, "\n### ✗ {}\n", cell(&variant.name))?;
     for bucket in &variant.buckets {
-        writeln!(
-            out,
-            "- **{}** ({}), in {}: {} (seeds {})",
-            cell(&bucket.property),
-            cell(&bucket.role),
-            count(bucket.runs, "run"),
-            cell(&bucket.detail),
-            bucket.seeds.join(", "),
-        )?;
+        let [id, property, role, words] = bucket.told().map(|part| cell(&part));
+        let seeds: Vec<_> = bucket.seeds.iter().map(u64::to_string).collect();
+        let seeds = seeds.join(", ");
+        let runs = count(bucket.runs, "run");
+        if bucket.signature.is_some() {
+            writeln!(out, "- **{property}** ({role}), in {runs}: {words} ({id}; seeds {seeds})")?;
+        } else {
+            writeln!(out, "- {words}, in {runs} (seeds {seeds})")?;
+        }
     }
     for (index, failure) in variant.failures.iter().enumerate() {
         one(failure, index == 0, out)?;
@@ -171,26 +171,24 @@ pub fn annotations(suite: &SuiteReport) -> String {
             variant.line.unwrap_or(1),
             property(&plain(&variant.name)),
         );
-        let seed = variant
-            .failures
-            .first()
-            .map(|failure| format!(" ({})", plain(&failure.replay)))
-            .unwrap_or_default();
+        let replay = |failure: Option<&FailureReport>| {
+            failure.map(|failure| format!(" ({})", plain(&failure.replay))).unwrap_or_default()
+        };
+        let first = variant.failures.first();
         if variant.buckets.is_empty() {
-            let reason = variant.failures.first().map_or(&variant.expectation, |failure| &failure.reason);
-            lines.push((
-                variant.violated,
-                format!("::error {place}::{}", message(&format!("{}{seed}", plain(reason)))),
-            ));
+            let reason = first.map_or(&variant.expectation, |failure| &failure.reason);
+            let text = plain(reason) + &replay(first);
+            lines.push((variant.violated, format!("::error {place}::{}", message(&text))));
         }
         for bucket in &variant.buckets {
+            // A run that shows this very failure, if there is one.
+            let alike = variant.failures.iter().find(|failure| failure.signature == bucket.signature);
+            let [_, property, role, words] = bucket.told().map(|part| plain(&part));
             let text = format!(
-                "{} ({}), {} of {}: {}{seed}",
-                plain(&bucket.property),
-                plain(&bucket.role),
+                "{property} ({role}), {} of {}: {words}{}",
                 grouped(bucket.runs),
                 count(variant.runs, "run"),
-                plain(&bucket.detail),
+                replay(alike.or(first)),
             );
             lines.push((bucket.runs, format!("::error {place}::{}", message(&text))));
         }

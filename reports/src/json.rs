@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use ironbird_sim::properties::{Property, Violation};
+use ironbird_sim::signature::Signature;
 use serde::Serialize;
 
-use crate::suite::{FailureReport, SuiteReport, VariantReport};
+use crate::suite::{Bucket, FailureReport, SuiteReport, VariantReport};
 use crate::text::{is_treacherous, micros};
 
 /// The version of the document.
@@ -66,8 +67,34 @@ struct Variant<'a> {
     recovery_max_us: Option<u64>,
     simulated_us: u64,
     elapsed_us: u64,
+    /// Of what a sweep should see sometimes, in how many runs it was.
+    sometimes: &'a BTreeMap<String, u64>,
+    /// What the scenario demands to be seen and no run reached.
+    never_reached: &'a [String],
+    ways_of_failing: Vec<Way<'a>>,
     failures: Vec<Failure<'a>>,
     example: Option<Failure<'a>>,
+}
+
+#[derive(Serialize)]
+struct Way<'a> {
+    /// None for those that were too many to tell apart.
+    signature: Option<&'a Signature>,
+    id: Option<String>,
+    runs: u64,
+    /// The first seeds that showed it.
+    seeds: &'a [u64],
+}
+
+impl<'a> From<&'a Bucket> for Way<'a> {
+    fn from(bucket: &'a Bucket) -> Self {
+        Self {
+            signature: bucket.signature.as_ref(),
+            id: bucket.signature.as_ref().map(Signature::id),
+            runs: bucket.runs,
+            seeds: &bucket.seeds,
+        }
+    }
 }
 
 impl<'a> From<&'a VariantReport> for Variant<'a> {
@@ -86,6 +113,9 @@ impl<'a> From<&'a VariantReport> for Variant<'a> {
             recovery_max_us: recovery.map(|(_, max)| micros(max)),
             simulated_us: micros(variant.simulated),
             elapsed_us: micros(variant.elapsed),
+            sometimes: &variant.sometimes,
+            never_reached: &variant.vacuous,
+            ways_of_failing: variant.buckets.iter().map(Way::from).collect(),
             failures: variant.failures.iter().map(Failure::from).collect(),
             example: variant.example.as_ref().map(Failure::from),
         }
@@ -98,6 +128,8 @@ struct Failure<'a> {
     hash: &'a str,
     reason: &'a str,
     replay: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<&'a Signature>,
     violations: Vec<Broken<'a>>,
     decisive: &'a [String],
 }
@@ -109,6 +141,7 @@ impl<'a> From<&'a FailureReport> for Failure<'a> {
             hash: &failure.hash,
             reason: &failure.reason,
             replay: &failure.replay,
+            signature: failure.signature.as_ref(),
             violations: failure.violations.iter().map(Broken::from).collect(),
             decisive: &failure.decisive,
         }

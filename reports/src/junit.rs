@@ -72,6 +72,10 @@ fn test_case(variant: &str, failure: &FailureReport) -> TestCase {
     case.set_classname(variant);
     case.add_property(Property::new("seed", failure.seed.to_string()));
     case.add_property(Property::new("hash", visible(&failure.hash)));
+    if let Some(signature) = &failure.signature {
+        case.add_property(Property::new("signature", plain(&signature.to_string())));
+        case.add_property(Property::new("signature_id", signature.id()));
+    }
     if let Some(first) = failure.violations.first() {
         case.add_property(Property::new("first_violation_at", moment(first.at)));
     }

@@ -33,7 +33,6 @@ mod table;
 mod text;
 mod timeline;
 
-pub use bucket::signatures;
 pub use failure::failure;
 pub use json::json;
 pub use junit::junit;

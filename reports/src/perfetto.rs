@@ -1,17 +1,18 @@
 //! A run as a Chrome trace, which Perfetto opens.
 //!
 //! A machine is a process; what it does at the same time are its threads: the database, the role, health,
-//! requests, and events that take no time. Faults and violations are a process of their own, first in the
-//! list. Requests are slices on both sides with a flow between them, so that Perfetto draws the arrow.
-//! Times are simulated microseconds.
+//! transactions, requests, and events that take no time. Faults, violations and what happened to no machine
+//! are a process of their own. Requests are slices on both sides with a flow between them, and so are
+//! transactions where they were committed and where they arrived, so that Perfetto draws the arrow. Times
+//! are simulated microseconds.
 //!
 //! The rule a change must keep: slices of one thread never overlap, for a trace processor drops those that
 //! do; whatever may overlap is spread over threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ironbird_sim::properties::Violation;
-use ironbird_sim::record::{Event, Record, What};
+use ironbird_sim::record::{Event, MysqlEvent, Record, What};
 use serde_json::{Value, json};
 
 use crate::story::words;
@@ -24,18 +25,24 @@ const WORLD: u64 = 1;
 /// The thread of events that take no time.
 const EVENTS: u64 = 1;
 
+/// The thread of transactions, committed and received.
+const TRANSACTIONS: u64 = 2;
+
 /// The first thread of spans; requests come after them.
 const SPANS: u64 = 10;
 
 /// The first thread of requests.
-const REQUESTS: u64 = 100;
+const REQUESTS: u64 = 1_000;
+
+/// Whose events are those of no machine.
+const NOBODY: &str = "-";
 
 /// `record` as a Chrome trace, one event a line.
 pub fn perfetto(record: &Record, violations: &[Violation]) -> String {
     let timeline = Timeline::of(record);
     let mut trace = Trace::default();
     trace.process(WORLD, "run");
-    for (index, name, _) in timeline.hosts.iter() {
+    for (index, name, _) in timeline.hosts.iter().filter(|(_, name, _)| *name != NOBODY) {
         trace.process(pid(index), &plain(name));
     }
     let consul = timeline.hosts.consul().map_or(WORLD, pid);
@@ -46,13 +53,18 @@ pub fn perfetto(record: &Record, violations: &[Violation]) -> String {
             (Sort::Faults, _) => (WORLD, Some(track.title.as_str())),
             _ => (consul, Some(track.title.as_str())),
         };
+        let (mut label, mut nth) = ("", 0);
         for row in &track.rows {
             let tid = next.entry(pid).or_insert(SPANS);
-            let name = match heading {
-                Some(heading) => format!("{heading} {}", row.label),
-                None => row.label.clone(),
-            };
-            trace.thread(pid, *tid, name.trim());
+            // What did not fit into one row goes on in the next, which has no label of its own.
+            if row.label.is_empty() {
+                nth += 1;
+            } else {
+                (label, nth) = (&row.label, 1);
+            }
+            let name = [heading.unwrap_or_default(), label].join(" ");
+            let name = if nth > 1 { format!("{} ({nth})", name.trim()) } else { name.trim().to_owned() };
+            trace.thread(pid, *tid, &plain(&name));
             for span in &row.spans {
                 let length = micros(span.to - span.from);
                 trace.slice(
@@ -69,11 +81,13 @@ pub fn perfetto(record: &Record, violations: &[Violation]) -> String {
         }
     }
     for event in &record.events {
-        let host = timeline.hosts.index(&event.host).map_or(WORLD, pid);
-        if !matches!(event.what, What::Http { .. }) {
+        let host = timeline.hosts.index(&event.host).filter(|_| event.host != NOBODY).map_or(WORLD, pid);
+        // Requests and transactions are slices.
+        if !matches!(event.what, What::Http { .. }) && transaction(event).is_none() {
             trace.instant(host, micros(event.at), &words(&event.what), kind(&event.what), event.step, "t");
         }
     }
+    transactions(record, &timeline, &mut trace);
     requests(record, &timeline, &mut trace);
     for violation in violations {
         let text = format!("{}: {}", violation.property, plain(&violation.detail));
@@ -86,15 +100,64 @@ fn pid(host: usize) -> u64 {
     host as u64 + WORLD + 1
 }
 
-/// Every message as a slice on both sides, and a flow between them.
+/// Whether a transaction was committed or received, in words.
+fn transaction(event: &Event) -> Option<&'static str> {
+    match &event.what {
+        What::Mysql(MysqlEvent::Committed { .. }) => Some("committed"),
+        What::Mysql(MysqlEvent::Received { .. }) => Some("received"),
+        _ => None,
+    }
+}
+
+/// Transactions where they were committed and where they arrived, those of one moment together: a machine
+/// that is set up from a snapshot receives hundreds at once.
+fn transactions(record: &Record, timeline: &Timeline, trace: &mut Trace) {
+    let mut at_once: BTreeMap<(u64, u64), Vec<&Event>> = BTreeMap::new();
+    for event in record.events.iter().filter(|event| transaction(event).is_some()) {
+        if let Some(host) = timeline.hosts.index(&event.host) {
+            at_once.entry((pid(host), micros(event.at))).or_default().push(event);
+        }
+    }
+    let mut named = BTreeSet::new();
+    for ((pid, at), events) in at_once {
+        if named.insert(pid) {
+            trace.thread(pid, TRANSACTIONS, "transactions");
+        }
+        let what: BTreeSet<_> = events.iter().filter_map(|event| transaction(event)).collect();
+        let name = match events[..] {
+            [one] => words(&one.what),
+            _ => format!(
+                "{} transactions {}",
+                events.len(),
+                what.into_iter().collect::<Vec<_>>().join(" and ")
+            ),
+        };
+        trace.slice(pid, TRANSACTIONS, at, 1, &name, "mysql", &json!({ "step": events[0].step }));
+    }
+    let by_step = by_step(record);
+    for message in messages(record, &timeline.hosts) {
+        if by_step.get(&message.step).is_some_and(|event| transaction(event).is_some()) {
+            trace.flow(pid(message.from), TRANSACTIONS, micros(message.sent), "s", message.step);
+            trace.flow(pid(message.to), TRANSACTIONS, micros(message.done), "f", message.step);
+        }
+    }
+}
+
+fn by_step(record: &Record) -> BTreeMap<u64, &Event> {
+    record.events.iter().map(|event| (event.step, event)).collect()
+}
+
+/// Every request as a slice on both sides, and a flow between them.
 fn requests(record: &Record, timeline: &Timeline, trace: &mut Trace) {
     let mut busy: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     let mut sent = messages(record, &timeline.hosts);
     // Threads are given out in the order of beginnings, or short requests would hide behind long ones.
     sent.sort_by_key(|message| (message.sent, message.step));
-    let by_step: BTreeMap<u64, &Event> = record.events.iter().map(|event| (event.step, event)).collect();
+    let by_step = by_step(record);
     for message in sent {
-        let Some(event) = by_step.get(&message.step) else { continue };
+        let Some(event) = by_step.get(&message.step).filter(|event| transaction(event).is_none()) else {
+            continue;
+        };
         let (from, to) = (micros(message.sent), micros(message.done));
         // What takes no time has no width to click on.
         let length = (to - from).max(1);

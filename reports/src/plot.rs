@@ -51,8 +51,9 @@ pub struct Labels<'a> {
     pub y: &'a str,
 }
 
-/// For every scenario with recovery times, how many of its runs had recovered by when, one line a variant.
-pub fn recovery(suite: &SuiteReport) -> Vec<String> {
+/// For every scenario with recovery times, how many of its runs had recovered by when, one line a variant;
+/// the scenario's name before each.
+pub fn recovery(suite: &SuiteReport) -> Vec<(String, String)> {
     let mut scenarios: BTreeMap<&str, Vec<Line>> = BTreeMap::new();
     for variant in suite.variants.iter().filter(|variant| !variant.recovery.is_empty()) {
         let (scenario, name) = variant.name.rsplit_once('/').unwrap_or((&variant.name, ""));
@@ -66,7 +67,8 @@ pub fn recovery(suite: &SuiteReport) -> Vec<String> {
         .into_iter()
         .map(|(scenario, lines)| {
             let title = format!("{}: recovered by", plain(scenario));
-            share(Labels { title: &title, x: "seconds after the last fault", y: "share of runs" }, &lines)
+            let labels = Labels { title: &title, x: "seconds after the last fault", y: "share of runs" };
+            (scenario.to_owned(), share(labels, &lines))
         })
         .collect()
 }
@@ -195,6 +197,16 @@ fn drawn(draw: impl FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>)
         draw(&root).and_then(|()| root.present().map_err(|_| fmt::Error)).ok();
     }
     svg
+}
+
+/// `svg` on paper, for a file of its own: whoever shows it may do so on black.
+pub fn on_paper(svg: &str) -> String {
+    match svg.split_once(">\n") {
+        Some((head, rest)) => {
+            format!("{head}>\n<rect width=\"{}\" height=\"{}\" fill=\"#FFFFFF\"/>\n{rest}", SIZE.0, SIZE.1)
+        }
+        None => svg.to_owned(),
+    }
 }
 
 /// `svg` without a size of its own, its ink in the colour of the text around it.

@@ -210,7 +210,8 @@ fn a_summary_is_never_longer_than_github_takes() {
 fn plots() {
     let recovery = plot::recovery(&suite());
     assert_eq!(recovery.len(), 2);
-    assert_snapshot!(recovery[0]);
+    assert_eq!(recovery[0].0, "consul-unreachable-from-leader");
+    assert_snapshot!(plot::on_paper(&recovery[0].1));
     let labels = plot::Labels { title: "P(failure)", x: "kill at", y: "share" };
     let line =
         plot::Line { name: "published".to_owned(), points: vec![(0.0, 0.1), (60.0, 0.8), (f64::NAN, 1.0)] };

@@ -1,12 +1,15 @@
 //! Records and sweeps written by hand, for the snapshots of every renderer.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ironbird_agent::journal::{Entry, Level};
 use ironbird_sim::plan::{Fault, FaultKind, FaultPlan, Lasting, Span, Target};
 use ironbird_sim::properties::{Property, Violation};
 use ironbird_sim::record::{ConsulEvent, Event, Header, MysqlEvent, Record, VERSION, What, WriteOutcome};
+use ironbird_sim::signature::Signature;
 
+use crate::map::Section;
 use crate::suite::{Bucket, FailureReport, Outcome, RunRow, SuiteReport, VariantReport};
 
 const OLD: &str = "3f2a91bc-0001-4002-8003-000000000001";
@@ -223,6 +226,40 @@ pub(crate) fn hostile() -> (Record, Vec<Violation>) {
     (record, violations)
 }
 
+fn signature(record: &Record, violations: &[Violation]) -> Option<Signature> {
+    Signature::of_all(record, violations).into_iter().next()
+}
+
+/// A recovery map of a run that came back, one that took longer, and one that did not come back, in which
+/// whatever a record can name is `text`.
+pub(crate) fn section(text: &str) -> Section {
+    use ironbird_sim::recovery::{Example, Instance, Lock, Passage, RecoveryMap, Row, View};
+    let row = |instances: &[Instance], lock| Row {
+        instances: Some(instances.to_vec()),
+        lock: Some(lock),
+        backup: None,
+        catalog: None,
+        consul: None,
+    };
+    let mut map = RecoveryMap::new(View { instances: true, lock: true, ..View::NOTHING });
+    for (seed, back) in [(3, Some(20)), (4, Some(31)), (u64::MAX, None)] {
+        let back = back.map(Duration::from_secs);
+        let headless = row(&[Instance::Replica, Instance::Replica, Instance::Absent], Lock::HeldByDead);
+        let whole = row(&[Instance::Primary, Instance::Replica, Instance::Replica], Lock::Held);
+        let mut ways_back: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::from([
+            (headless, [(text.to_owned(), back)].into()),
+            (whole.clone(), [("none".to_owned(), Some(Duration::ZERO))].into()),
+        ]);
+        if back.is_some() {
+            ways_back.entry(whole).or_default().insert(text.to_owned(), Some(Duration::ZERO));
+        }
+        let replay = format!("ironbird replay {text} --seed {seed}");
+        let example = Example { variant: text.to_owned(), seed, replay };
+        map.add_passage(&example, &Passage { ways_back, recovered: back.is_some() });
+    }
+    Section { title: text.to_owned(), map, variants: 1, must_recover: true }
+}
+
 /// A sweep with one variant of every kind.
 pub(crate) fn suite() -> SuiteReport {
     let record = leader_kill();
@@ -231,6 +268,7 @@ pub(crate) fn suite() -> SuiteReport {
         seed: 17,
         hash: "9e1c".repeat(16),
         decisive: crate::story::decisive(&record, &violations[0]),
+        signature: signature(&record, &violations),
         violations,
         replay: "ironbird replay pause/published --seed 17".to_owned(),
         reason: "as expected: violates one-writable-primary".to_owned(),
@@ -269,12 +307,11 @@ pub(crate) fn suite() -> SuiteReport {
                 violations: [("one-writable-primary".to_owned(), 998), ("cluster-converges".to_owned(), 412)].into(),
                 line: Some(29),
                 buckets: vec![Bucket {
-                    property: "one-writable-primary".to_owned(),
-                    role: "primary".to_owned(),
-                    detail: "mysql-N takes writes and follows nobody, and so does mysql-N".to_owned(),
+                    signature: example.signature.clone(),
                     runs: 998,
-                    seeds: vec!["0".to_owned(), "1".to_owned()],
+                    seeds: vec![0, 1],
                 }],
+                sometimes: [("failover".to_owned(), 1_000), ("demotion".to_owned(), 3)].into(),
                 each: rows(Outcome::Violated, &[None, Some(140)]),
                 simulated: Duration::from_secs(300_000),
                 elapsed: Duration::from_secs(11),
@@ -292,13 +329,15 @@ pub(crate) fn suite() -> SuiteReport {
                 recovery: seconds(&[31]),
                 line: Some(41),
                 each: rows(Outcome::Unexpected, &[None]),
-                buckets: vec![Bucket {
-                    property: "cluster-converges".to_owned(),
-                    role: "cluster".to_owned(),
-                    detail: "no instance takes writes".to_owned(),
-                    runs: 2,
-                    seeds: vec!["4".to_owned(), u64::MAX.to_string()],
-                }],
+                buckets: vec![
+                    Bucket {
+                        signature: "cluster-converges@cluster: no instance takes writes".parse().ok(),
+                        runs: 2,
+                        seeds: vec![4, u64::MAX],
+                    },
+                    Bucket { signature: None, runs: 1, seeds: vec![9] },
+                ],
+                vacuous: vec!["failover".to_owned()],
                 simulated: Duration::from_secs(80_000),
                 elapsed: Duration::from_secs(2),
                 failures: vec![
@@ -332,6 +371,7 @@ pub(crate) fn hostile_suite() -> SuiteReport {
             .into_iter()
             .chain([HOSTILE.to_owned()])
             .collect(),
+        signature: signature(&record, &violations),
         violations,
         replay: HOSTILE.to_owned(),
         reason: HOSTILE.to_owned(),
@@ -346,6 +386,9 @@ pub(crate) fn hostile_suite() -> SuiteReport {
             runs: 1,
             violated: 1,
             violations: [(HOSTILE.to_owned(), 1)].into(),
+            buckets: vec![Bucket { signature: failure.signature.clone(), runs: 1, seeds: vec![1] }],
+            sometimes: [(HOSTILE.to_owned(), 1)].into(),
+            vacuous: vec![HOSTILE.to_owned()],
             failures: vec![failure.clone()],
             example: Some(failure),
             ..VariantReport::default()

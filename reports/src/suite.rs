@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ironbird_sim::properties::Violation;
 use ironbird_sim::record::Record;
+use ironbird_sim::signature::Signature;
 
 pub use crate::bucket::{Bucket, Buckets};
 
@@ -126,6 +127,8 @@ impl FailureReport {
             hash: record.hash().to_hex().to_string(),
             decisive: worst.map_or_else(Vec::new, |worst| crate::story::decisive(record, worst)),
             diagram: worst.map_or_else(String::new, |worst| crate::mermaid(record, worst)),
+            signature: worst
+                .and_then(|worst| Signature::of_all(record, std::slice::from_ref(worst)).into_iter().next()),
             violations,
             replay,
             reason,
@@ -143,6 +146,8 @@ pub struct FailureReport {
     pub hash: String,
     /// What did not hold, in the order of the events.
     pub violations: Vec<Violation>,
+    /// Which failure it is: of the violation that explains it best, or of a run that panicked.
+    pub signature: Option<Signature>,
     /// The events that decide it, as [`crate::story::decisive`] renders them.
     pub decisive: Vec<String>,
     /// The same events as a Mermaid diagram, as [`crate::mermaid()`] makes it.

@@ -112,18 +112,23 @@ fn totals(suite: &SuiteReport, out: &mut String) -> std::fmt::Result {
     let elapsed: Duration = suite.variants.iter().map(|variant| variant.elapsed).sum();
     writeln!(
         out,
-        "{} of {} as expected. {}: {} simulated in {}.",
+        "{} of {} as expected. {}: {} simulated{}.",
         suite.as_expected(),
         count(suite.variants.len() as u64, "variant"),
         count(suite.runs(), "run"),
         length(simulated),
-        length(elapsed),
+        spent(elapsed),
     )?;
     writeln!(
         out,
         "recovery: median and longest time from the last fault's end until the cluster is whole for good.",
     )?;
     writeln!(out, "speed: simulated time to real time.")
+}
+
+/// How long it took, where that is known: runs that were put together took their time elsewhere.
+pub(crate) fn spent(elapsed: Duration) -> String {
+    if elapsed.is_zero() { String::new() } else { format!(" in {}", length(elapsed)) }
 }
 
 /// `26,000x`, in three digits: more would pretend to a precision no clock has.

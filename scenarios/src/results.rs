@@ -25,8 +25,10 @@ use crate::runner::{Outcome, Summary};
 use crate::seeds::Seeds;
 use crate::select::Selection;
 
+mod ways;
+
 /// The version of the format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes of one line.
 const MAX_LINE: u64 = 1 << 20;
 /// Runs of one file.
@@ -86,15 +88,16 @@ struct Line {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     violated: Vec<Property>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    signatures: Vec<(String, String, String)>,
+    signatures: Vec<Signature>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recovery_us: Option<u64>,
     simulated_us: u64,
     events: usize,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     reached: BTreeSet<Sometimes>,
+    /// What it adds to the recovery map, by [`ways`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    first: Option<Signature>,
+    ways_back: Option<ways::Written>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     other: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,31 +121,32 @@ impl Line {
             simulated_us: micros(summary.simulated),
             events: summary.events,
             reached: summary.reached.clone(),
-            first: summary.first.clone(),
+            ways_back: summary.passage.as_ref().map(ways::written),
             other,
             broken,
         }
     }
 
-    fn into_summary(self) -> (String, Summary) {
+    fn into_summary(self) -> Result<(String, Summary), String> {
         let outcome = match (self.other, self.broken) {
             (_, Some(reason)) => Outcome::Broken(reason),
             (Some(reason), None) => Outcome::Other(reason),
             (None, None) => Outcome::AsExpected,
         };
+        let recovery = self.recovery_us.map(Duration::from_micros);
         let summary = Summary {
             seed: Seed(self.seed),
             violated: self.violated,
             signatures: self.signatures,
-            recovery: self.recovery_us.map(Duration::from_micros),
+            recovery,
             simulated: Duration::from_micros(self.simulated_us),
             events: self.events,
             reached: self.reached,
-            first: self.first,
+            passage: self.ways_back.map(|written| ways::read(&written, recovery.is_some())).transpose()?,
             outcome,
             states: Vec::new(),
         };
-        (self.variant, summary)
+        Ok((self.variant, summary))
     }
 }
 
@@ -285,9 +289,9 @@ impl Results {
             if header.is_none() {
                 let found: Header = serde_json::from_slice(&text)
                     .map_err(|error| malformed(format!("no header of results: {error}")))?;
-                if found.version > VERSION {
+                if found.version != VERSION {
                     return Err(malformed(format!(
-                        "version {} of the format; this program reads up to {VERSION}",
+                        "version {} of the format; this program reads version {VERSION}",
                         found.version
                     )));
                 }
@@ -300,7 +304,7 @@ impl Results {
             }
             let line: Line = serde_json::from_slice(&text)
                 .map_err(|error| malformed(format!("no result of a run: {error}")))?;
-            let (variant, summary) = line.into_summary();
+            let (variant, summary) = line.into_summary().map_err(malformed)?;
             let seed = summary.seed.0;
             let known = self.known.entry(variant.clone()).or_default();
             if known.get(&seed).is_some_and(|known| *known != summary) {

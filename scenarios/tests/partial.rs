@@ -168,10 +168,13 @@ fn malformed_results_name_their_line() {
     let sound = fs::read_to_string(&path).unwrap();
     let run = r#"{"variant":"a/b","seed":1,"simulated_us":5,"events":2}"#;
     let other = r#"{"variant":"a/b","seed":1,"simulated_us":6,"events":2}"#;
+    let nowhere = r#"{"variant":"a/b","seed":1,"simulated_us":6,"events":2,"ways_back":{"PQ.H":{"kill":1}}}"#;
     for (text, expected) in [
         (format!("{sound}{run}\nrubbish\n"), ":3: no result of a run"),
         ("{}\n".to_owned(), ":1: no header of results"),
-        (sound.replace("\"ironbird-results\":1", "\"ironbird-results\":9"), ":1: version 9 of the format"),
+        (sound.replace("\"ironbird-results\":2", "\"ironbird-results\":9"), ":1: version 9 of the format"),
+        (sound.replace("\"ironbird-results\":2", "\"ironbird-results\":1"), ":1: version 1 of the format"),
+        (format!("{sound}{nowhere}\n"), ":2: `PQ.H` is no state of a cluster"),
         (format!("{sound}{run}\n{other}\n"), "a/b, seed 1: "),
         (format!("{sound}{}", "x".repeat(2 << 20)), ":2: longer than"),
     ] {

@@ -136,6 +136,14 @@ impl Signature {
         }
     }
 
+    /// The name of that property, or `panic`.
+    pub fn name(&self) -> &'static str {
+        match self.what {
+            What::Violation(property) => property.name(),
+            What::Panic => PANIC,
+        }
+    }
+
     /// What the machine was.
     pub fn role(&self) -> Role {
         self.role
@@ -161,11 +169,7 @@ impl Signature {
 
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.what {
-            What::Violation(property) => property.name(),
-            What::Panic => PANIC,
-        };
-        write!(f, "{what}@{}: {}", self.role.name(), self.words)
+        write!(f, "{}@{}: {}", self.name(), self.role.name(), self.words)
     }
 }
 
@@ -292,8 +296,12 @@ fn bare(word: &str) -> String {
         Some(("mysql", _)) => "instance".to_owned(),
         Some(("client", _)) => "client".to_owned(),
         Some(("consul" | "agent" | "server", _)) => "node".to_owned(),
-        _ if is_id(core) => "ID".to_owned(),
-        _ => without_numbers(core),
+        // `ID:N` is a transaction's id: the server's, and its number there.
+        _ => core
+            .split(':')
+            .map(|part| if is_id(part) { "ID".to_owned() } else { without_numbers(part) })
+            .collect::<Vec<_>>()
+            .join(":"),
     };
     format!("{before}{replaced}{after}")
 }
@@ -346,6 +354,10 @@ mod tests {
             (
                 "session 8b5f46bd-1d4e-4c1a-9d0a-3f0c7d1e2a5b expired at 3.500 s, before its TTL",
                 "session ID expired at N s, before its TTL",
+            ),
+            (
+                "mysql-2 is no replica of mysql-1: its replication failed (3f2a91bc-0001-4002-8003-0000000000a1:17)",
+                "instance is no replica of instance: its replication failed (ID:N)",
             ),
             ("writes 7, 8, 9 and 3 more, the first, acknowledged", "write N, acknowledged"),
             ("writes 7, 8, the first, acknowledged", "write N, acknowledged"),

@@ -67,17 +67,38 @@ impl Browser {
     }
 
     /// Opens the page in `file`, at `#fragment` if it is not empty, in a window of this size.
-    pub fn open(&self, file: &Path, fragment: &str, (width, height): (u32, u32)) {
+    pub fn open(&self, file: &Path, fragment: &str, size: (u32, u32)) {
+        let hash = if fragment.is_empty() { String::new() } else { format!("#{fragment}") };
+        self.go(&format!("file://{}{hash}", file.display()), size);
+    }
+
+    /// Opens the page at `url` in a window of this size.
+    pub fn go(&self, url: &str, (width, height): (u32, u32)) {
         self.post("/window/rect", &json!({ "width": width, "height": height }));
         // A new fragment alone would not load the page anew.
         self.post("/url", &json!({ "url": "about:blank" }));
-        let hash = if fragment.is_empty() { String::new() } else { format!("#{fragment}") };
-        self.post("/url", &json!({ "url": format!("file://{}{hash}", file.display()) }));
+        self.post("/url", &json!({ "url": url }));
+    }
+
+    /// Whether pages are told that a person likes them dark.
+    pub fn prefer_dark(&self, dark: bool) {
+        let scheme = if dark { "dark" } else { "light" };
+        self.post(
+            "/goog/cdp/execute",
+            &json!({ "cmd": "Emulation.setEmulatedMedia", "params": {
+                "features": [{ "name": "prefers-color-scheme", "value": scheme }],
+            } }),
+        );
     }
 
     /// What a script returns.
     pub fn run(&self, script: &str) -> Value {
-        self.post("/execute/sync", &json!({ "script": script, "args": [] }))
+        self.run_with(script, &[])
+    }
+
+    /// What a script with these `arguments` returns.
+    pub fn run_with(&self, script: &str, arguments: &[Value]) -> Value {
+        self.post("/execute/sync", &json!({ "script": script, "args": arguments }))
     }
 
     /// Presses keys, whatever has the focus.

@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod consul;
+pub mod perfetto;
 
 pub mod cluster;
 

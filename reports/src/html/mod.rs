@@ -21,6 +21,6 @@ mod suite;
 mod tests;
 
 pub use compare::compare;
-pub use heat::heat;
-pub use run::{RunPage, file_name, run};
-pub use suite::{Cell, Extras, Map, Sometimes, suite};
+pub use heat::{Map, heat};
+pub use run::{RunPage, file_name, run, stem};
+pub use suite::{Extras, suite};

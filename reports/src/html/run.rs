@@ -48,14 +48,12 @@ static FRAME: Frame = Frame {
 
 /// The name of the page of `record`'s run, for a link from another page of the same folder.
 pub fn file_name(record: &Record) -> String {
-    let stem: String = record
-        .header
-        .scenario
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' })
-        .take(80)
-        .collect();
-    format!("run-{stem}-{}.html", record.header.seed)
+    format!("run-{}-{}.html", stem(&record.header.scenario), record.header.seed)
+}
+
+/// `name` as a part of the name of a file.
+pub fn stem(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).take(80).collect()
 }
 
 /// The page of one run.
@@ -110,6 +108,8 @@ struct Broken {
     us: u64,
     host: String,
     detail: String,
+    /// The steps of the events that decide it.
+    decisive: Vec<u64>,
 }
 
 #[derive(Serialize)]
@@ -152,6 +152,7 @@ impl Data {
                     us: micros(violation.at),
                     host: violation.host.clone(),
                     detail: violation.detail.clone(),
+                    decisive: story::deciding(record, violation).iter().map(|event| event.step).collect(),
                 })
                 .collect(),
             messages: messages(record, &timeline.hosts)
@@ -212,7 +213,7 @@ fn facts(record: &Record, deadline: Duration) -> Vec<(&'static str, String)> {
 impl EventsData {
     pub(super) fn of(events: &[Event], timeline: &Timeline) -> Self {
         let mut data = Self {
-            hosts: timeline.hosts.iter().map(|(_, name, kind)| (plain(name), kind.name())).collect(),
+            hosts: timeline.hosts.iter().map(|(_, name, kind)| (known_as(name), kind.name())).collect(),
             ..Self::default()
         };
         let mut strings = Interned::default();
@@ -232,6 +233,11 @@ impl EventsData {
         data.strings = strings.all;
         data
     }
+}
+
+/// A machine's name; what is of none is of the world.
+fn known_as(host: &str) -> String {
+    if host == "-" { "world".to_owned() } else { plain(host) }
 }
 
 /// An event's own fields as a JSON object.

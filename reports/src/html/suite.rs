@@ -2,70 +2,37 @@
 
 use std::time::Duration;
 
+use ironbird_sim::properties::sometimes::Sometimes;
 use serde::Serialize;
 
+use super::heat::Map;
 use super::page::Frame;
 use crate::plot;
-use crate::suite::{Bucket, FailureReport, Outcome, SuiteReport, VariantReport};
+use crate::suite::{FailureReport, Outcome, SuiteReport, VariantReport};
 use crate::text::{length, micros, moment};
 
 /// What a sweep's page shows beside the sweep, if it is there.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Extras {
-    /// What had to happen at least once.
-    pub sometimes: Vec<Sometimes>,
-    /// Which failure was brought on in which state, and how it was recovered from.
+    /// From which states the cluster came back, as [`super::heat()`] makes them.
     pub maps: Vec<Map>,
-    /// More plots: a heading and an SVG each, as [`crate::plot`] makes them.
+    /// More plots, as [`crate::plot`] makes them.
     pub plots: Vec<String>,
-}
-
-/// Something a sweep had to see, or it proved nothing.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct Sometimes {
-    /// What.
-    pub name: String,
-    /// In how many runs it was seen.
-    pub hit: u64,
-    /// Of how many.
-    pub runs: u64,
-}
-
-/// A table of states and failures.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct Map {
-    /// What it is of: `hardened`.
-    pub title: String,
-    /// What the rows are.
-    pub rows: Vec<String>,
-    /// What the columns are.
-    pub columns: Vec<String>,
-    /// One list a row, one cell a column; `None` where the two cannot meet.
-    pub cells: Vec<Vec<Option<Cell>>>,
-}
-
-/// One place of a [`Map`].
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct Cell {
-    /// What is written in it: `54 s`.
-    pub label: String,
-    /// The share of runs that recovered, 0 to 1.
-    pub share: f64,
-    /// What happened, in a sentence.
-    pub detail: String,
-    /// The page of a run, as a relative link.
-    pub page: Option<String>,
 }
 
 static FRAME: Frame = Frame {
     style: include_str!("assets/suite.css"),
-    script: &[include_str!("assets/suite.js")],
+    script: &[
+        include_str!("assets/marks.js"),
+        include_str!("assets/heat.js"),
+        include_str!("assets/suite.js"),
+    ],
     body: include_str!("assets/suite.html"),
 };
 
 /// The page of a sweep.
 pub fn suite(suite: &SuiteReport, extras: &Extras) -> String {
-    let mut plots: Vec<_> = plot::recovery(suite).into_iter().map(|svg| plot::themed(&svg)).collect();
+    let mut plots: Vec<_> = plot::recovery(suite).iter().map(|(_, svg)| plot::themed(svg)).collect();
     plots.extend(extras.plots.iter().map(|svg| plot::themed(svg)));
     FRAME.page("Ironbird sweep", &Data::of(suite, extras), &plots)
 }
@@ -78,8 +45,33 @@ struct Data<'a> {
     /// Unknown for records that are read later.
     elapsed: Option<String>,
     variants: Vec<Variant<'a>>,
-    sometimes: &'a [Sometimes],
+    sometimes: Vec<Reached>,
     maps: &'a [Map],
+}
+
+/// Something a sweep had to see, or it says nothing about it.
+#[derive(Serialize)]
+struct Reached {
+    name: &'static str,
+    words: &'static str,
+    /// In how many runs it was seen.
+    runs: u64,
+    /// In how many variants.
+    variants: usize,
+}
+
+impl Reached {
+    fn of(one: Sometimes, suite: &SuiteReport) -> Self {
+        let hits = || suite.variants.iter().filter_map(|variant| variant.sometimes.get(one.name()));
+        Self { name: one.name(), words: one.words(), runs: hits().sum(), variants: hits().count() }
+    }
+}
+
+#[derive(Serialize)]
+struct Way {
+    told: [String; 4],
+    runs: u64,
+    seeds: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -97,7 +89,8 @@ struct Variant<'a> {
     per_second: Option<f64>,
     failures: Vec<Failure<'a>>,
     example: Option<Failure<'a>>,
-    buckets: &'a [Bucket],
+    buckets: Vec<Way>,
+    vacuous: &'a [String],
     /// Seed, outcome, recovery in microseconds.
     each: Vec<(String, u8, Option<u64>)>,
 }
@@ -122,7 +115,7 @@ impl<'a> Data<'a> {
                 .filter(|elapsed| !elapsed.is_zero())
                 .map(length),
             variants: suite.variants.iter().map(Variant::of).collect(),
-            sometimes: &extras.sometimes,
+            sometimes: Sometimes::ALL.iter().map(|one| Reached::of(*one, suite)).collect(),
             maps: &extras.maps,
         }
     }
@@ -148,7 +141,17 @@ impl<'a> Variant<'a> {
             per_second: (seconds > 0.0).then(|| variant.runs as f64 / seconds),
             failures: variant.failures.iter().map(Failure::of).collect(),
             example: variant.example.as_ref().map(Failure::of),
-            buckets: &variant.buckets,
+            buckets: variant
+                .buckets
+                .iter()
+                .map(|bucket| Way {
+                    told: bucket.told(),
+                    runs: bucket.runs,
+                    // As text: seeds are greater than some readers' numbers.
+                    seeds: bucket.seeds.iter().map(u64::to_string).collect(),
+                })
+                .collect(),
+            vacuous: &variant.vacuous,
             each: variant
                 .each
                 .iter()

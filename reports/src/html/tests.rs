@@ -1,8 +1,9 @@
 use ironbird_sim::record::Record;
+use ironbird_sim::recovery::Example;
 use serde_json::Value;
 
-use super::{Cell, Extras, Map, RunPage, Sometimes, compare, run, suite};
-use crate::specimens::{HOSTILE, hostile, hostile_suite, leader_kill, leader_kill_violations};
+use super::{Extras, RunPage, compare, heat, run, suite};
+use crate::specimens::{HOSTILE, hostile, hostile_suite, leader_kill, leader_kill_violations, section};
 
 fn page_of(record: &Record) -> String {
     run(&RunPage {
@@ -47,16 +48,8 @@ fn two_runs_that_are_the_same_have_no_first_difference() {
 
 #[test]
 fn what_the_page_of_a_sweep_reads() {
-    let extras = Extras {
-        sometimes: vec![Sometimes { name: "a lock was refused".to_owned(), hit: 0, runs: 2_200 }],
-        maps: vec![Map {
-            title: "hardened".to_owned(),
-            rows: vec!["primary, 2 replicas".to_owned()],
-            columns: vec!["kill".to_owned(), "pause".to_owned()],
-            cells: vec![vec![Some(Cell { label: "54 s".to_owned(), share: 1.0, ..Cell::default() }), None]],
-        }],
-        plots: Vec::new(),
-    };
+    let page = |example: &Example| (example.seed == 3).then(|| "run-kill-3.html".to_owned());
+    let extras = Extras { maps: vec![heat(&section("kill"), page)], plots: Vec::new() };
     insta::assert_snapshot!(
         serde_json::to_string_pretty(&data(&suite(&crate::specimens::suite(), &extras))).expect("JSON")
     );
@@ -74,7 +67,10 @@ fn hostile_text_stays_text_in_every_page() {
             skipped: 1,
         }),
         compare(&record, &leader_kill()),
-        suite(&hostile_suite(), &Extras::default()),
+        suite(
+            &hostile_suite(),
+            &Extras { maps: vec![heat(&section(HOSTILE), |_| Some(HOSTILE.to_owned()))], plots: Vec::new() },
+        ),
     ];
     let own = page_of(&leader_kill());
     let own_scripts = own.matches("<script").count();

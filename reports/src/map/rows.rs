@@ -22,8 +22,11 @@ pub(super) fn parts(row: &Row) -> Vec<[String; 2]> {
 
 /// A row in one line: `primary, 2 replica; lock held`.
 pub(crate) fn named(row: &Row) -> String {
-    let named =
-        |[title, text]: [String; 2]| if title == "instances" { text } else { format!("{title} {text}") };
+    // Nobody says "lock lock-delay".
+    let says_so = |title: &str, text: &str| title == "instances" || text.starts_with(title);
+    let named = |[title, text]: [String; 2]| {
+        if says_so(&title, &text) { text } else { format!("{title} {text}") }
+    };
     parts(row).into_iter().map(named).collect::<Vec<_>>().join("; ")
 }
 

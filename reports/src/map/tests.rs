@@ -40,7 +40,8 @@ fn section(title: &str, view: View, runs: &[(&str, Option<u64>)], must_recover: 
     let mut map = RecoveryMap::new(view);
     for (seed, (fault, back)) in runs.iter().enumerate() {
         let replay = format!("ironbird replay leader-kill/{title} --seed {seed}");
-        map.add(&Example { replay }, &run(fault, *back));
+        let example = Example { variant: format!("leader-kill/{title}"), seed: seed as u64, replay };
+        map.add(&example, &run(fault, *back));
     }
     Section { title: title.to_owned(), map, variants: 1, must_recover }
 }

@@ -227,8 +227,8 @@ pub(super) struct OutputArgs {
     /// Write the results as JSON; `-` for standard output
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
-    /// Write pages for a browser into this folder: the sweep, and runs that failed or show what is expected,
-    /// each with its record
+    /// Write pages for a browser into this folder: the sweep, and at most a hundred runs that failed, show
+    /// what is expected or found no way back, each with its record
     #[arg(long, value_name = "DIR")]
     pub(super) html: Option<PathBuf>,
     /// Write a summary in Markdown, for `$GITHUB_STEP_SUMMARY`, and print annotations; `-` for standard output
@@ -447,11 +447,19 @@ fn filter(text: &str) -> Result<String, tracing_subscriber::filter::ParseError> 
     EnvFilter::try_new(text).map(|_| text.to_owned())
 }
 
-/// Sends logs to standard error: what `filter` or RUST_LOG lets through, warnings if neither says.
-pub(super) fn log_to_stderr(filter: Option<&str>, color: bool) {
-    let filter = match filter {
-        Some(filter) => EnvFilter::new(filter),
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+/// Sends logs to standard error: what `filter` or RUST_LOG lets through, warnings if neither says. Gives what
+/// is wrong with RUST_LOG, which is then as good as not set.
+pub(super) fn log_to_stderr(filter: Option<&str>, color: bool) -> Option<String> {
+    let from_environment = || match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(text) if !text.trim().is_empty() => EnvFilter::try_new(&text).map_err(|error| error.to_string()),
+        _ => Ok(EnvFilter::new("warn")),
+    };
+    let (filter, wrong) = match filter {
+        Some(filter) => (EnvFilter::new(filter), None),
+        None => match from_environment() {
+            Ok(filter) => (filter, None),
+            Err(why) => (EnvFilter::new("warn"), Some(format!("RUST_LOG is ignored: {why}"))),
+        },
     };
     // Fails when somebody else, a test for one, has set it up already; theirs is as good.
     tracing_subscriber::fmt()
@@ -460,4 +468,5 @@ pub(super) fn log_to_stderr(filter: Option<&str>, color: bool) {
         .with_ansi(color)
         .try_init()
         .ok();
+    wrong
 }

@@ -1,12 +1,15 @@
 //! `ironbird explain`.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use ironbird_reports::plot::{self, Labels, Line};
 use ironbird_reports::story;
 use ironbird_sim::record::Record;
 use ironbird_sim::signature::Signature;
 
+use super::run::{is_stdout, write};
 use super::suspect::{Suspect, SuspectArgs, lab};
 use super::{Console, Stop, one_variant, selected};
 use crate::exit_code::Exit;
@@ -16,6 +19,7 @@ use crate::runner::RunFn;
 pub(super) const EXAMPLES: &str = "\
 Examples:
   ironbird explain leader-kill/published --seed 17
+  ironbird explain leader-kill/published --seed 17 --plot chance.svg
   ironbird explain storm.toml/hardened --seed 4711 --runs 20 --times 12";
 
 /// Events shown where the chance rises.
@@ -36,6 +40,9 @@ pub(super) struct ExplainArgs {
     /// Runs to spend on shrinking the story that is told; 0 for the story as it is
     #[arg(long, value_name = "RUNS", default_value_t = 400)]
     budget: u64,
+    /// Write the chance of failing over time as a picture, in SVG; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 }
 
 pub(super) fn explain(args: &ExplainArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
@@ -54,10 +61,26 @@ pub(super) fn explain(args: &ExplainArgs, run: &RunFn<'_>, console: &mut Console
     let mut text = String::new();
     // Writing to a string does not fail.
     tell(&suspect.case, &found, &mut text).ok();
-    console.print(&text)?;
+    // Standard output is for a picture then.
+    let for_a_program = args.plot.as_deref().is_some_and(is_stdout);
+    let mut say = |text: &str| if for_a_program { console.complain(text) } else { console.print(text) };
+    say(&text)?;
     let decisive = story_of(&lab, &suspect, args.budget)?;
-    console.print(&format!("\nthe story\n{decisive}\n{} runs\n", found.runs))?;
+    say(&format!("\nthe story\n{decisive}\n{} runs\n", found.runs))?;
+    if let Some(path) = &args.plot {
+        write(path, &drawn(&suspect.case, &found.curve), console)?;
+    }
     Ok(Exit::AsExpected)
+}
+
+/// The curve as a picture.
+fn drawn(case: &Case, curve: &Curve) -> String {
+    let title = format!("{}, seed {}: the chance of failing like this", case.scenario(), case.seed);
+    // Runs are far fewer than a float can count.
+    let share = |reading: &Reading| reading.failed as f64 / reading.of.max(1) as f64;
+    let points = curve.readings.iter().map(|reading| (reading.at.as_secs_f64(), share(reading))).collect();
+    let labels = Labels { title: &title, x: "seconds, other dice from then on", y: "share of runs" };
+    plot::on_paper(&plot::share(labels, &[Line { name: String::new(), points }]))
 }
 
 fn tell(case: &Case, found: &Explanation, out: &mut String) -> std::fmt::Result {

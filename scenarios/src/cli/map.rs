@@ -5,16 +5,13 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use ironbird_reports::map::{self, MapOptions, Section};
-use ironbird_sim::recovery::{Example, RecoveryMap, View};
-use ironbird_sim::spec::Handlers;
+use ironbird_sim::recovery::View;
 
 use super::args::{MapArgs, Part};
 use super::run::{is_stdout, write};
 use super::{Console, Stop, progress, selected};
 use crate::exit_code::Exit;
-use crate::format::Expectation;
-use crate::runner::{Options, RunFn, Runner, replay_command};
-use crate::select::Selection;
+use crate::runner::{Options, RunFn, Runner, sections};
 
 pub(super) fn map(args: &MapArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
     let selections = selected(&args.which.which, console)?;
@@ -30,7 +27,7 @@ pub(super) fn map(args: &MapArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
             |selected, seed, journey| {
                 let handlers = selected.variant.spec.cluster.handlers;
                 if let Some((_, section)) = sections.iter_mut().find(|(of, _)| *of == handlers) {
-                    section.map.add(&Example { replay: replay_command(selected, seed) }, journey);
+                    section.map.add(&runner.example(selected, seed), journey);
                 }
             },
         );
@@ -61,27 +58,6 @@ fn write_files(args: &MapArgs, sections: &[Section], console: &mut Console<'_>) 
     to(&args.json, &|| map::json(sections).map_err(io::Error::from))?;
     to(&args.csv, &|| map::csv(sections).map_err(io::Error::from))?;
     to(&args.markdown, &|| Ok(map::markdown(sections, args.rows)))
-}
-
-/// A section for each set of handlers that is selected, ours first.
-fn sections(selections: &[Selection], view: View) -> Vec<(Handlers, Section)> {
-    [(Handlers::Hardened, "hardened"), (Handlers::Published, "as published")]
-        .into_iter()
-        .filter_map(|(handlers, title)| {
-            let variants: Vec<_> = selections
-                .iter()
-                .flat_map(Selection::variants)
-                .filter(|one| one.variant.spec.cluster.handlers == handlers)
-                .collect();
-            let section = Section {
-                title: title.to_owned(),
-                map: RecoveryMap::new(view),
-                variants: variants.len(),
-                must_recover: variants.iter().all(|one| matches!(one.variant.expect, Expectation::Pass)),
-            };
-            (section.variants > 0).then_some((handlers, section))
-        })
-        .collect()
 }
 
 fn view(parts: &[Part]) -> View {

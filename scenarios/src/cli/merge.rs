@@ -2,10 +2,12 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use super::args::MergeArgs;
-use super::run::tell;
-use super::{Console, Stop, selected};
+use super::run::{Found, tell};
+use super::suspect::lab;
+use super::{Console, Stop, diagrams, selected};
 use crate::exit_code::Exit;
 use crate::results::{Header, Results};
 use crate::runner::{Limits, Options, RunFn, Runner};
@@ -47,10 +49,20 @@ pub(super) fn merge(args: &MergeArgs, run: &RunFn<'_>, console: &mut Console<'_>
         ))?;
         return Ok(Exit::Usage);
     }
-    let options = Options { jobs: args.jobs.map_or(0, NonZeroUsize::get), ..Options::default() };
+    args.output.try_out()?;
+    let jobs = args.jobs.map_or(0, NonZeroUsize::get);
+    let options = Options { jobs, map: args.output.html.is_some(), ..Options::default() };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(io::Error::other(error)))?;
     let swept = runner.sweep(&selections, seeds, Limits::default(), &mut results, &|_| {});
-    tell(swept.report, None, &args.output, &runner, &selections, console)
+    let mut found = Found { suite: swept.report, maps: swept.maps };
+    // The runs took their time elsewhere, and nobody wrote down how much.
+    for variant in &mut found.suite.variants {
+        variant.elapsed = Duration::ZERO;
+    }
+    if args.output.github.is_some() {
+        diagrams::reduce(&mut found.suite, &selections, &lab(run, args.jobs)?)?;
+    }
+    tell(found, None, &args.output, &runner, &selections, console)
 }
 
 struct Missing {

@@ -19,6 +19,7 @@ mod check;
 mod console;
 mod consul;
 mod corpus;
+mod diagrams;
 mod enumerate;
 mod explain;
 mod interrupt;
@@ -64,7 +65,10 @@ pub fn execute(
     };
     console.choose(args.color);
     let level = args.log_level.as_deref().or(args.command.log_level());
-    args::log_to_stderr(level, console.color_err);
+    if let Some(wrong) = args::log_to_stderr(level, console.color_err) {
+        // Nothing that was asked for depends on it.
+        console.complain(&format!("warning: {wrong}\n")).ok();
+    }
     let done = match &args.command {
         Command::List(which) => list::list(which, console),
         Command::Check(which) => check::check(which, console),

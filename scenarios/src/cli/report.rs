@@ -3,23 +3,27 @@
 //! What a record does not say is looked up: the scenario it names, if the program has it, says what was
 //! expected. A record of a scenario the program does not have is expected to pass.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::Path;
 
+use ironbird_reports::map::Section;
 use ironbird_reports::suite::{Buckets, Outcome, RunRow, SuiteReport, VariantReport};
 use ironbird_reports::{github, junit, mermaid, perfetto, recovery_csv, shiviz};
-use ironbird_sim::properties;
+use ironbird_sim::properties::{self, sometimes};
 use ironbird_sim::record::Record;
+use ironbird_sim::recovery::{Example, RecoveryMap, journey};
 use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
+use ironbird_sim::signature::Signature;
 
 use super::args::ReportArgs;
 use super::run::{is_stdout, naming, told, write};
 use super::{Console, Stop, pages};
 use crate::exit_code::Exit;
 use crate::format::Expectation;
-use crate::runner::{replay_command, report_of};
+use crate::runner::{MAP_VIEW, replay_command, report_of};
 use crate::select::{Selection, select};
 
 /// A record, and what follows from it.
@@ -106,6 +110,7 @@ fn write_all(args: &ReportArgs, runs: &[Read], console: &mut Console<'_>) -> io:
 }
 
 fn write_pages(folder: &Path, runs: &[Read], suite: &mut SuiteReport) -> io::Result<()> {
+    let mut pages = BTreeMap::new();
     for Read { run, skipped } in runs {
         let replay = replay(&run.record);
         let page = pages::page(folder, &run.record, &run.violations, &replay, *skipped)?;
@@ -116,11 +121,26 @@ fn write_pages(folder: &Path, runs: &[Read], suite: &mut SuiteReport) -> io::Res
                 failure.page = Some(page.clone());
             }
         }
+        pages.insert(replay, page);
     }
     if let [left, right] = runs {
         pages::compare(folder, &left.run.record, &right.run.record)?;
     }
-    pages::index(folder, suite)
+    pages::index(folder, suite, &[map(runs)], &pages)
+}
+
+/// From which states the clusters of all records came back. Records do not say whose handlers they are of.
+fn map(runs: &[Read]) -> Section {
+    let mut map = RecoveryMap::new(MAP_VIEW);
+    let mut variants = BTreeSet::new();
+    for Read { run, .. } in runs {
+        let header = &run.record.header;
+        variants.insert(&header.scenario);
+        let example =
+            Example { variant: header.scenario.clone(), seed: header.seed, replay: replay(&run.record) };
+        map.add(&example, &journey(&run.record));
+    }
+    Section { title: "these records".to_owned(), map, variants: variants.len(), must_recover: false }
 }
 
 /// What the scenario of a record expects, and where it is, if the program has it.
@@ -162,7 +182,7 @@ fn suite(runs: &[Read]) -> SuiteReport {
             suite.variants.len() - 1
         });
         add(&mut suite.variants[at], run, &expect);
-        buckets[at].add(&run.record, &run.violations);
+        buckets[at].add(run.record.header.seed, &Signature::of_all(&run.record, &run.violations));
     }
     for (variant, buckets) in suite.variants.iter_mut().zip(buckets) {
         variant.buckets = buckets.finish();
@@ -187,6 +207,9 @@ fn add(variant: &mut VariantReport, run: &Run, expect: &Expectation) {
         (None, true) => Outcome::Held,
         (None, false) => Outcome::Violated,
     };
+    for one in sometimes::reached(&run.record) {
+        *variant.sometimes.entry(one.name().to_owned()).or_default() += 1;
+    }
     let seed = run.record.header.seed;
     variant.each.push(RunRow { seed, outcome, recovery: run.recovery });
     let reason = objection.clone().unwrap_or_else(|| format!("as expected: {expect}"));

@@ -5,12 +5,13 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use ironbird_reports::map::Section;
 use ironbird_reports::suite::{SuiteReport, VariantReport};
 use ironbird_sim::properties::sometimes::Sometimes;
 
 use super::args::{OutputArgs, RunArgs};
 use super::suspect::lab;
-use super::{Console, Stop, corpus, interrupt, pages, progress, selected};
+use super::{Console, Stop, corpus, diagrams, interrupt, pages, progress, selected};
 use crate::exit_code::Exit;
 use crate::partition::Partition;
 use crate::results::{Header, Results};
@@ -30,6 +31,8 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
         fail_fast: args.fail_fast,
         check_determinism: args.check_determinism,
         swarm: args.swarm.profile(),
+        // Of results a map may be made later.
+        map: args.output.html.is_some() || args.results.is_some(),
     };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(io::Error::other(error)))?;
     let (seeds, partition) = match what(args, &selections) {
@@ -72,7 +75,12 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
     }
     let (note, ended) = (swept.note(), swept.ended);
     let unseen = args.require_sometimes && !never_seen(&swept.report).is_empty();
-    let exit = tell(swept.report, note.as_deref(), &args.output, &runner, &selections, console)?;
+    let mut found = Found { suite: swept.report, maps: swept.maps };
+    // What was drawn for a swarm is no scenario that could be made smaller.
+    if args.output.github.is_some() && args.swarm.profile().is_none() {
+        diagrams::reduce(&mut found.suite, &selections, &lab(run, args.jobs)?)?;
+    }
+    let exit = tell(found, note.as_deref(), &args.output, &runner, &selections, console)?;
     Ok(match (exit, ended) {
         (Exit::AsExpected, _) if !corpus_holds || unseen => Exit::Failures,
         (Exit::AsExpected, Ended::Interrupted) => Exit::Interrupted,
@@ -102,9 +110,15 @@ fn what(args: &RunArgs, selections: &[Selection]) -> Result<(Option<Seeds>, Opti
     Ok((seeds, partition))
 }
 
+/// What a sweep found.
+pub(super) struct Found {
+    pub(super) suite: SuiteReport,
+    pub(super) maps: Vec<Section>,
+}
+
 /// Prints and writes what a sweep found.
 pub(super) fn tell(
-    mut suite: SuiteReport,
+    Found { mut suite, maps }: Found,
     note: Option<&str>,
     output: &OutputArgs,
     runner: &Runner<'_>,
@@ -122,7 +136,7 @@ pub(super) fn tell(
         console.print(&for_people)?;
     }
     let mut written = match &output.html {
-        Some(folder) => pages::of_sweep(folder, selections, runner, &mut suite),
+        Some(folder) => pages::of_sweep(folder, selections, runner, &mut suite, &maps),
         None => Ok(()),
     };
     for (path, render) in [
@@ -159,7 +173,7 @@ impl OutputArgs {
     }
 
     /// Tries whether all of them can be written: better now than after an hour of runs.
-    fn try_out(&self) -> io::Result<()> {
+    pub(super) fn try_out(&self) -> io::Result<()> {
         if let Some(folder) = &self.html {
             fs::create_dir_all(folder).map_err(|error| naming(folder, error))?;
         }
@@ -217,8 +231,12 @@ fn unseen(suite: &SuiteReport) -> String {
 
 fn headline(variant: &VariantReport) -> String {
     let mut text = format!(
-        "{} ({}): {} runs, expected: {}\n",
-        variant.name, variant.file, variant.runs, variant.expectation
+        "{} ({}): {} {}, expected: {}\n",
+        variant.name,
+        variant.file,
+        variant.runs,
+        if variant.runs == 1 { "run" } else { "runs" },
+        variant.expectation
     );
     for (property, runs) in &variant.violations {
         text += &format!("  {property} violated in {runs}\n");

@@ -6,6 +6,7 @@ use ironbird_reports::suite::{FailureReport, VariantReport};
 use ironbird_sim::properties::Violation;
 use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
+use ironbird_sim::signature::Signature;
 use ironbird_sim::swarm::Profile;
 
 use super::tally::{Suspect, Tally};
@@ -71,11 +72,20 @@ impl Runner<'_> {
     fn examine(&self, selected: Selected<'_>, suspect: &Suspect) -> FailureReport {
         let replay = replay_command(selected, suspect.seed) + self.swarm_flags();
         let mut reason = suspect.reason.clone();
-        let Ok(run) = self.once(selected, suspect.seed) else {
-            if !suspect.broken {
-                reason += "; but run again, it failed: the seed does not replay";
+        let run = match self.once(selected, suspect.seed) {
+            Ok(run) => run,
+            Err(panic) => {
+                if !suspect.broken {
+                    reason += "; but run again, it failed: the seed does not replay";
+                }
+                return FailureReport {
+                    seed: suspect.seed.0,
+                    signature: Some(Signature::of_panic(&panic)),
+                    replay,
+                    reason,
+                    ..FailureReport::default()
+                };
             }
-            return FailureReport { seed: suspect.seed.0, replay, reason, ..FailureReport::default() };
         };
         if run.record.events.len() != suspect.events {
             reason += "; but run again, it took another course: the seed does not replay";
@@ -89,7 +99,7 @@ impl Runner<'_> {
     }
 
     /// What a replay has to be told besides.
-    fn swarm_flags(&self) -> &'static str {
+    pub(super) fn swarm_flags(&self) -> &'static str {
         match self.options.swarm {
             None => "",
             Some(Profile { boundary: false, .. }) => " --swarm",

@@ -16,7 +16,7 @@ use ironbird_reports::suite::{SuiteReport, VariantReport};
 use ironbird_sim::plan::FaultPlan;
 use ironbird_sim::properties::Property;
 use ironbird_sim::properties::sometimes::{self, Sometimes};
-use ironbird_sim::recovery::{Journey, journey};
+use ironbird_sim::recovery::{Journey, Passage, journey};
 use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::signature::Signature;
@@ -31,6 +31,7 @@ use crate::select::{Selected, Selection};
 mod determinism;
 mod examine;
 mod guard;
+mod maps;
 mod sweep;
 mod tally;
 
@@ -38,6 +39,7 @@ pub use determinism::{Difference, first_difference};
 pub use examine::{replay_command, report_of};
 pub use guard::capture_panics;
 pub(crate) use guard::catch;
+pub(crate) use maps::{MAP_VIEW, sections};
 pub use sweep::{Ended, Limits, Swept};
 
 /// What makes a run: [`ironbird_sim::run::run`], or something made up by a test.
@@ -61,6 +63,8 @@ pub struct Options {
     pub check_determinism: bool,
     /// How to draw clusters and faults in place of the scenarios' own; `None` flies those.
     pub swarm: Option<Profile>,
+    /// Whether a sweep makes a recovery map, which takes a look at every record more.
+    pub map: bool,
 }
 
 /// What a sweep tells while it goes on. Told from many threads, in no particular order within a variant.
@@ -95,16 +99,16 @@ pub(crate) struct Summary {
     pub(crate) seed: Seed,
     /// Each once.
     pub(crate) violated: Vec<Property>,
-    /// How, as [`ironbird_reports::signatures`] has it.
-    pub(crate) signatures: Vec<(String, String, String)>,
+    /// How it failed, each way once, in the order of the events.
+    pub(crate) signatures: Vec<Signature>,
     pub(crate) recovery: Option<Duration>,
     pub(crate) simulated: Duration,
     pub(crate) events: usize,
     /// What it reached of what a sweep should see sometimes.
     pub(crate) reached: BTreeSet<Sometimes>,
-    /// The failure it is counted with: the first that it shows.
-    pub(crate) first: Option<Signature>,
     pub(crate) outcome: Outcome,
+    /// What it adds to the recovery map, where there will be one.
+    pub(crate) passage: Option<Passage>,
     /// Hashes of the abstract states it visited, where somebody counts them.
     pub(crate) states: Vec<u64>,
 }
@@ -208,12 +212,12 @@ impl<'a> Runner<'a> {
                 return Summary {
                     seed,
                     violated: Vec::new(),
-                    signatures: Vec::new(),
+                    signatures: vec![Signature::of_panic(&panic)],
                     recovery: None,
                     simulated: Duration::ZERO,
                     events: 0,
                     reached: BTreeSet::new(),
-                    first: Some(Signature::of_panic(&panic)),
+                    passage: None,
                     outcome: Outcome::Broken(panic),
                     states: Vec::new(),
                 };
@@ -229,19 +233,18 @@ impl<'a> Runner<'a> {
                 None => Outcome::AsExpected,
             },
         };
+        let journey = if with_states || self.options.map { journey(&run.record) } else { Journey::default() };
         Summary {
             seed,
             violated,
-            signatures: ironbird_reports::signatures(&run.record, &run.violations),
+            signatures: Signature::of_all(&run.record, &run.violations),
             recovery: run.recovery,
             simulated: run.record.duration(),
             events: run.record.events.len(),
             reached: sometimes::reached(&run.record),
-            first: run.violations.first().and_then(|first| {
-                Signature::of_all(&run.record, std::slice::from_ref(first)).into_iter().next()
-            }),
+            states: if with_states { sweep::states(&journey) } else { Vec::new() },
+            passage: self.options.map.then(|| MAP_VIEW.passage(&journey)),
             outcome,
-            states: if with_states { sweep::states(&run.record) } else { Vec::new() },
         }
     }
 

@@ -11,14 +11,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ironbird_reports::map::Section;
 use ironbird_reports::suite::{SuiteReport, VariantReport};
-use ironbird_sim::record::Record;
-use ironbird_sim::recovery::journey;
+use ironbird_sim::recovery::{Journey, RecoveryMap};
 use ironbird_sim::seed::Seed;
 use rayon::prelude::*;
 
 use super::tally::Tally;
-use super::{Outcome, Progress, RUNS_PER_JOB, Runner, Stopwatch, Summary};
+use super::{MAP_VIEW, Outcome, Progress, RUNS_PER_JOB, Runner, Stopwatch, Summary, sections};
 use crate::partition::Partition;
 use crate::results::Results;
 use crate::seeds::Seeds;
@@ -46,6 +46,8 @@ pub struct Swept {
     pub ended: Ended,
     /// How many abstract states it saw, where those are counted.
     pub states: Option<usize>,
+    /// From which states the cluster came back, one for each set of handlers, if that was asked for.
+    pub maps: Vec<Section>,
 }
 
 /// Why a sweep ended.
@@ -71,6 +73,7 @@ struct Lane<'a> {
     /// The run that is next, from 0.
     next: u64,
     tally: Tally,
+    map: RecoveryMap,
     elapsed: Duration,
     stopped: bool,
     report: Option<VariantReport>,
@@ -95,14 +98,14 @@ impl Novelty {
     }
 }
 
-/// Hashes of the states a record visits. Only their number matters, within one process.
-pub(super) fn states(record: &Record) -> Vec<u64> {
+/// Hashes of the states a run visited. Only their number matters, within one process.
+pub(super) fn states(journey: &Journey) -> Vec<u64> {
     let hash = |(state, fault): &(_, _)| {
         let mut hasher = DefaultHasher::new();
         (state, fault).hash(&mut hasher);
         hasher.finish()
     };
-    journey(record).visits.keys().map(hash).collect()
+    journey.visits.keys().map(hash).collect()
 }
 
 impl Runner<'_> {
@@ -165,7 +168,13 @@ impl Runner<'_> {
             }
             variants.push(report);
         }
-        Swept { report: SuiteReport { variants }, ended, states: novelty.map(|novelty| novelty.seen.len()) }
+        let maps = if self.options.map { maps(selections, lanes) } else { Vec::new() };
+        Swept {
+            report: SuiteReport { variants },
+            ended,
+            states: novelty.map(|novelty| novelty.seen.len()),
+            maps,
+        }
     }
 
     fn batch_size(&self) -> u64 {
@@ -227,6 +236,9 @@ impl Runner<'_> {
             if let Some(novelty) = novelty.as_deref_mut() {
                 novelty.add(&summary.states);
             }
+            if let Some(passage) = &summary.passage {
+                lane.map.add_passage(&self.example(lane.selected, summary.seed), passage);
+            }
             lane.tally.add(summary);
             lane.stopped = self.options.fail_fast && !lane.tally.can_be_as_expected(lane.tolerated(limits));
         }
@@ -260,6 +272,7 @@ fn lanes(selections: &[Selection], seeds: Option<Seeds>) -> Vec<Lane<'_>> {
                 offset,
                 next: 0,
                 tally: Tally::default(),
+                map: RecoveryMap::new(MAP_VIEW),
                 elapsed: Duration::ZERO,
                 stopped: false,
                 report: None,
@@ -268,6 +281,18 @@ fn lanes(selections: &[Selection], seeds: Option<Seeds>) -> Vec<Lane<'_>> {
             lane
         })
         .collect()
+}
+
+/// The maps of all lanes together, in the order of the lanes.
+fn maps(selections: &[Selection], lanes: Vec<Lane<'_>>) -> Vec<Section> {
+    let mut sections = sections(selections, MAP_VIEW);
+    for lane in lanes {
+        let handlers = lane.selected.variant.spec.cluster.handlers;
+        if let Some((_, section)) = sections.iter_mut().find(|(of, _)| *of == handlers) {
+            section.map.merge(lane.map);
+        }
+    }
+    sections.into_iter().map(|(_, section)| section).collect()
 }
 
 fn reason(limits: Limits<'_>, watch: &Stopwatch, novelty: Option<&Novelty>) -> Option<Ended> {

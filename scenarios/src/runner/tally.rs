@@ -80,8 +80,10 @@ impl Tally {
         for one in summary.reached {
             *self.sometimes.entry(one).or_default() += 1;
         }
-        let Summary { seed, events, outcome, violated, first, signatures, .. } = summary;
-        self.buckets.count(seed.0, signatures);
+        let Summary { seed, events, outcome, violated, signatures, .. } = summary;
+        self.buckets.add(seed.0, &signatures);
+        // It is counted with the first failure that it shows.
+        let first = signatures.into_iter().next();
         match outcome {
             Outcome::AsExpected => {
                 self.as_expected += 1;

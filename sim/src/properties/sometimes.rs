@@ -129,6 +129,37 @@ impl Sometimes {
             Self::FaultWhileBroken => "fault-while-broken",
         }
     }
+
+    /// What it is, in words for somebody who reads its name for the first time.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Failover => "the primary's lock went from one instance to another",
+            Self::SessionExpired => "a session ended because nobody renewed it",
+            Self::LockDelayRefusal => "a session was refused a lock because of its lock-delay",
+            Self::LockHeldRefusal => "a session was refused a lock because another held it",
+            Self::LockGivenBack => "a lock was given back by its own holder while its session lived",
+            Self::Demotion => "an instance that had taken writes stopped taking them without being ended",
+            Self::Race => "two sessions wanted the same lock within a second",
+            Self::ReClone => "an instance gave up its data and started from a snapshot once more",
+            Self::SnapshotRestored => "a snapshot was put in place of an empty data directory",
+            Self::SnapshotTaken => "a snapshot was taken",
+            Self::SnapshotMissing => "somebody looked for a snapshot when there was none",
+            Self::BlockingQueryWoken => "a blocking query was answered because something changed",
+            Self::StaleReadServed => {
+                "an instance saw another primary in the catalog than the one that took writes"
+            }
+            Self::ConsulLeaderChange => "Consul itself changed leaders",
+            Self::ConsulError => "Consul answered a request with an error of its own",
+            Self::WriteOfUnknownOutcome => "what a client wrote may or may not be committed",
+            Self::WriteRefused => "a client's write was refused",
+            Self::Retry => "what an agent had failed to get from Consul it asked for again, and got",
+            Self::HookFailed => "a hook failed",
+            Self::DatabaseEnded => "a database ended while its container went on",
+            Self::ReplicationError => "replication stopped with an error",
+            Self::Replacement => "a container was replaced",
+            Self::FaultWhileBroken => "the cluster was not whole when a fault began",
+        }
+    }
 }
 
 impl fmt::Display for Sometimes {

@@ -40,6 +40,36 @@ impl View {
             consul: self.consul.then_some(state.consul),
         }
     }
+
+    /// What the run of `journey` adds to a map of this view.
+    pub fn passage(self, journey: &Journey) -> Passage {
+        // Once a run, however many of its states are one here: since it was last in any of them.
+        let mut last: BTreeMap<Row, BTreeMap<&str, Visit>> = BTreeMap::new();
+        for ((state, fault), visit) in &journey.visits {
+            let faults = last.entry(self.row(state)).or_default();
+            let known = faults.entry(fault).or_insert(*visit);
+            if visit.entered > known.entered {
+                *known = *visit;
+            }
+        }
+        let ways_back = |faults: BTreeMap<&str, Visit>| {
+            faults.into_iter().map(|(fault, visit)| (fault.to_owned(), visit.way_back)).collect()
+        };
+        Passage {
+            ways_back: last.into_iter().map(|(row, faults)| (row, ways_back(faults))).collect(),
+            recovered: journey.recovered,
+        }
+    }
+}
+
+/// The way back whatever the faults: that of the last time a run was there. Of several kinds of fault it is
+/// the shortest, for all of them count up to the same moment; what was before any of them is long past.
+fn whatever(faults: &BTreeMap<String, Option<Duration>>) -> Option<Duration> {
+    let after = || faults.iter().filter(|(fault, _)| *fault != NO_FAULT).map(|(_, way_back)| *way_back);
+    match after().next() {
+        Some(_) => after().flatten().min(),
+        None => faults.get(NO_FAULT).copied().flatten(),
+    }
 }
 
 /// A state as far as a [`View`] tells states apart.
@@ -97,8 +127,22 @@ pub struct Cell {
 /// One run of many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
+    /// The variant, `leader-kill/hardened`.
+    pub variant: String,
+    /// Its seed.
+    pub seed: u64,
     /// The command that runs it again.
     pub replay: String,
+}
+
+/// What one run adds to a map: for every row it was in and every kind of fault, its way back since it was
+/// last there; `None` where it found none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Passage {
+    /// By row and kind of fault.
+    pub ways_back: BTreeMap<Row, BTreeMap<String, Option<Duration>>>,
+    /// Whether the cluster was whole for good at the deadline.
+    pub recovered: bool,
 }
 
 impl RecoveryMap {
@@ -109,24 +153,34 @@ impl RecoveryMap {
 
     /// Adds the journey of one run.
     pub fn add(&mut self, example: &Example, journey: &Journey) {
+        self.add_passage(example, &self.view.passage(journey));
+    }
+
+    /// Adds what one run adds to a map of this view.
+    pub fn add_passage(&mut self, example: &Example, passage: &Passage) {
         self.runs += 1;
-        self.recovered += u64::from(journey.recovered);
-        // Once a run, however many of its states are one here: since it was last in any of them.
-        let mut last: BTreeMap<Row, BTreeMap<&str, Visit>> = BTreeMap::new();
-        for ((state, fault), visit) in &journey.visits {
-            let faults = last.entry(self.view.row(state)).or_default();
-            let known = faults.entry(fault).or_insert(*visit);
-            if visit.entered > known.entered {
-                *known = *visit;
+        self.recovered += u64::from(passage.recovered);
+        for (row, faults) in &passage.ways_back {
+            if !self.rows.contains_key(row) {
+                self.rows.insert(row.clone(), Cells::default());
+            }
+            let Some(cells) = self.rows.get_mut(row) else { continue };
+            cells.all.add(whatever(faults), example);
+            for (fault, way_back) in faults {
+                cells.by_fault.entry(fault.clone()).or_default().add(*way_back, example);
             }
         }
-        for (row, faults) in last {
-            let cells = self.rows.entry(row).or_default();
-            if let Some(visit) = faults.values().max_by_key(|visit| visit.entered) {
-                cells.all.add(visit.way_back, example);
-            }
-            for (fault, visit) in faults {
-                cells.by_fault.entry(fault.to_owned()).or_default().add(visit.way_back, example);
+    }
+
+    /// Adds everything in `other`, which is of the same view and whose runs come after those of this one.
+    pub fn merge(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.recovered += other.recovered;
+        for (row, cells) in other.rows {
+            let into = self.rows.entry(row).or_default();
+            into.all.merge(cells.all);
+            for (fault, cell) in cells.by_fault {
+                into.by_fault.entry(fault).or_default().merge(cell);
             }
         }
     }
@@ -174,6 +228,16 @@ impl Cell {
             self.slowest = Some(example.clone());
         }
         self.ways_back.push(time);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.runs += other.runs;
+        if self.ways_back.is_empty() || (!other.ways_back.is_empty() && other.longest > self.longest) {
+            self.longest = other.longest;
+            self.slowest = other.slowest;
+        }
+        self.ways_back.extend(other.ways_back);
+        self.stranded = self.stranded.take().or(other.stranded);
     }
 
     /// Runs that came back.

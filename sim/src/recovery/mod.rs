@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::fold::Fold;
-pub use self::map::{Cell, Cells, Example, RecoveryMap, Row, View};
+pub use self::map::{Cell, Cells, Example, Passage, RecoveryMap, Row, View};
 pub use self::state::{Backup, Catalog, ClusterState, ConsulState, Instance, Lock};
 use crate::properties;
 use crate::record::Record;

@@ -117,10 +117,38 @@ fn consul_without_a_leader_shows() {
     assert_eq!(visits(&journey, &out).len(), 1);
 }
 
+fn example(seed: u64) -> Example {
+    Example { variant: "x".to_owned(), seed, replay: format!("ironbird replay x --seed {seed}") }
+}
+
+/// The primary is killed, and nobody ever takes over.
+fn lost() -> Script {
+    let mut lost = formed();
+    lost.at(QUIET_AT).fault_began("mysql-1", "kill leader").down("mysql-1").ended("mysql-1");
+    lost
+}
+
+#[test]
+fn maps_of_two_halves_are_the_map_of_the_whole() {
+    let runs: Vec<_> = [failed_over(), lost(), formed(), failed_over(), lost()].map(over).into();
+    let map = |range: std::ops::Range<usize>| {
+        let mut map = RecoveryMap::new(View::WHOLE);
+        for (seed, journey) in range.clone().zip(&runs[range]) {
+            map.add(&example(seed as u64), journey);
+        }
+        map
+    };
+    for cut in 0..=runs.len() {
+        let mut both = map(0..cut);
+        both.merge(map(cut..runs.len()));
+        assert_eq!(both, map(0..runs.len()), "cut at {cut}");
+    }
+}
+
 #[test]
 fn a_map_counts_a_run_once_a_cell() {
     let journey = over(failed_over());
-    let example = Example { replay: "ironbird replay x --seed 1".to_owned() };
+    let example = example(1);
     let mut whole = RecoveryMap::new(View::WHOLE);
     let mut nothing = RecoveryMap::new(View::NOTHING);
     for map in [&mut whole, &mut nothing] {
@@ -137,13 +165,10 @@ fn a_map_counts_a_run_once_a_cell() {
 #[test]
 fn one_run_in_a_thousand_is_not_rounded_away() {
     let mut map = RecoveryMap::new(View::NOTHING);
-    let example = |seed: u64| Example { replay: format!("ironbird replay x --seed {seed}") };
     for seed in 0..999 {
         map.add(&example(seed), &over(failed_over()));
     }
-    let mut lost = formed();
-    lost.at(QUIET_AT).fault_began("mysql-1", "kill leader").down("mysql-1").ended("mysql-1");
-    map.add(&example(999), &over(lost));
+    map.add(&example(999), &over(lost()));
     let cell = map.cells().find(|(_, fault, _)| *fault == "kill").map(|(_, _, cell)| cell).unwrap();
     assert_eq!((cell.percent(), cell.recovered(), cell.runs), (99, 999, 1_000));
     assert_eq!(cell.stranded, Some(example(999)));

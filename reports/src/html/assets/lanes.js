@@ -31,6 +31,9 @@ function layout() {
   return { lanes, height: y + 8, byHost: new Map(lanes.filter((lane) => lane.events).map((lane) => [lane.track.host, lane])) };
 }
 
+/** Of a long key the end tells more than the beginning. */
+const shortened = (title) => (title.length > 24 ? title.replace(/^(\w+ ).*\/([^/]+)$/, '$1…/$2') : title);
+
 /** The names beside the lanes; a service's rows say what they show. */
 function gutter(lanes) {
   return lanes.flatMap((lane) => {
@@ -44,7 +47,7 @@ function gutter(lanes) {
       name.append(dot, el('b', {}, track.title));
     } else if (track.sort === 'service' || track.sort === 'lock') {
       const rows = lane.rows.filter((row) => row.label).map((row) => {
-        const label = el('div', { class: 'row-name', title: `${track.title}: ${row.label}` }, row.label === 'holder' ? track.title : row.label);
+        const label = el('div', { class: 'row-name', title: `${track.title}: ${row.label}` }, row.label === 'holder' ? shortened(track.title) : row.label);
         label.style.top = `${row.y}px`;
         label.style.lineHeight = `${row.height}px`;
         return label;

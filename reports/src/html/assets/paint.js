@@ -304,7 +304,7 @@ const painter = (() => {
       context.lineTo(x, 6);
       context.fill();
       const labelWidth = context.measureText(label).width;
-      context.fillText(label, Math.min(x + 7, width - labelWidth - 2), 10);
+      context.fillText(label, x + 9 + labelWidth > width ? x - 7 - labelWidth : x + 7, 10);
     }
   };
 

@@ -59,11 +59,20 @@ function head() {
   if (!data.complete) byId('notes').append(el('p', { class: 'broken' }, 'The record was cut off: what came after its last event is not known.'));
   if (data.skipped) byId('notes').append(el('p', { class: 'muted' }, `${counted(data.skipped, 'event')} of a newer format left out.`));
   byId('plan').append(...(data.faults.length ? data.faults : ['none']).map((fault) => el('li', {}, fault)));
-  byId('violations').append(...record.violations.map((violation) => el(
+  // What led there, in the order in which it happened; of the first at once, for it explains the others.
+  const story = (violation, nth) => (violation.decisive.length > 1 ? el('details', { class: 'decisive', open: nth === 0 },
+    el('summary', {}, `the ${violation.decisive.length} events that decide it`),
+    el('ol', {}, ...violation.decisive.map((step) => {
+      const index = record.indexOf(step);
+      return el('li', {}, el('a', { href: `#e${step}`, onclick: (event) => { event.preventDefault(); close(index); } },
+        el('span', { class: 'time' }, moment(record.us[index])), el('span', {}, record.hostName(index)), el('span', { class: 'words' }, record.words(index))));
+    }))) : null);
+  byId('violations').append(...record.violations.map((violation, nth) => el(
     'li', {},
     el('button', { type: 'button', class: 'violation', onclick: () => close(violation.index) },
       el('span', { class: 'time' }, moment(violation.us)),
       el('span', {}, el('b', {}, `▲ ${violation.property}`), el('span', { class: 'seen-on' }, ` on ${violation.host}`), el('span', { class: 'seen' }, violation.detail))),
+    story(violation, nth),
   )));
   byId('wrong').hidden = !count;
 }

@@ -1,89 +1,6 @@
 // The page of a sweep.
 
 const started = performance.now();
-const repaints = [];
-const tip = byId('tip');
-
-const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-
-function canvasOf(width, height, className, label, draw) {
-  const canvas = el('canvas', { class: className, role: 'img', 'aria-label': label });
-  const paint = () => {
-    const ratio = devicePixelRatio || 1;
-    canvas.width = width * ratio;
-    canvas.height = height * ratio;
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${height}px`;
-    const context = canvas.getContext('2d');
-    context.scale(ratio, ratio);
-    draw(context);
-  };
-  repaints.push(paint);
-  return canvas;
-}
-
-const SAID = ['every property held', 'violated, as expected', 'not as expected'];
-
-/** One small square a run: calm where all held, light where it fails as it should, loud where it should not. */
-function strip(variant) {
-  const runs = variant.each;
-  if (!runs.length) return null;
-  const width = 220;
-  const size = Math.max(2, Math.min(9, Math.floor(Math.sqrt((width * 54) / runs.length))));
-  const columns = Math.floor(width / size);
-  const height = Math.ceil(runs.length / columns) * size;
-  const gap = size > 4 ? 1 : 0;
-  const unexpected = runs.filter(([, outcome]) => outcome === 2).length;
-  const canvas = canvasOf(width, height, 'strip', `${runs.length} runs, ${unexpected} not as expected`, (context) => {
-    const [held, violated, bad] = [color('good'), color('faint'), color('bad')];
-    runs.forEach(([, outcome], index) => {
-      context.globalAlpha = outcome === 0 ? 0.55 : outcome === 1 ? 0.5 : 1;
-      context.fillStyle = [held, violated, bad][outcome];
-      const [x, y] = [(index % columns) * size, Math.floor(index / columns) * size];
-      if (outcome === 1 && size > 3) context.fillRect(x, y + size / 4, size - gap, size / 2 - gap);
-      else context.fillRect(x, y, size - gap, size - gap);
-    });
-  });
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return runs[Math.floor((event.clientY - box.top) / size) * columns + Math.floor((event.clientX - box.left) / size)];
-  };
-  canvas.addEventListener('pointermove', (event) => {
-    const run = at(event);
-    tip.hidden = !run;
-    if (!run) return;
-    tip.textContent = `seed ${run[0]}: ${SAID[run[1]]}${run[2] === null ? '' : `, recovered after ${seconds(run[2])}`}`;
-    tip.style.left = `${Math.min(event.clientX + 12, innerWidth - 330)}px`;
-    tip.style.top = `${event.clientY + 16}px`;
-  });
-  canvas.addEventListener('pointerleave', () => { tip.hidden = true; });
-  return canvas;
-}
-
-/** Recovery times on the scale all scenarios share: a dot a run, a line at the median. */
-function distribution(times, greatest) {
-  if (!times.length) return el('span', { class: 'muted' }, '–');
-  const [width, height] = [170, 26];
-  const median = times[(times.length - 1) >> 1];
-  const label = `median ${seconds(median)}, longest ${seconds(times.at(-1))}`;
-  return el('div', {},
-    canvasOf(width, height, 'dist', label, (context) => {
-      const x = (us) => 3 + (us / greatest) * (width - 6);
-      context.fillStyle = color('line');
-      context.fillRect(0, height / 2, width, 1);
-      context.fillStyle = color('accent');
-      context.globalAlpha = Math.max(0.12, Math.min(0.6, 8 / times.length + 0.1));
-      times.forEach((time, index) => {
-        context.beginPath();
-        context.arc(x(time), height / 2 + (((index * 7919) % 11) - 5), 2.2, 0, Math.PI * 2);
-        context.fill();
-      });
-      context.globalAlpha = 1;
-      context.fillRect(x(median) - 1, 2, 2, height - 4);
-    }),
-    el('span', { class: 'file' }, label));
-}
-
 function run(failure, bad, open) {
   const first = failure.violations[0];
   return el('details', { class: bad ? 'run bad' : 'run', open },
@@ -96,10 +13,15 @@ function run(failure, bad, open) {
 
 function scenarios() {
   const greatest = Math.max(1, ...data.variants.flatMap((variant) => variant.recovery.slice(-1)));
-  const rows = data.variants.flatMap((variant) => {
+  // What is not as expected first: it is what somebody came for.
+  const sorted = [...data.variants].sort((a, b) => a.as_expected - b.as_expected);
+  const rows = sorted.flatMap((variant) => {
     const cut = variant.name.lastIndexOf('/');
     const [scenario, name] = cut < 0 ? [variant.name, ''] : [variant.name.slice(0, cut), variant.name.slice(cut)];
-    const shown = [...variant.failures.map((failure, index) => run(failure, true, index === 0)), ...(variant.example ? [run(variant.example, false, false)] : [])];
+    // An example that has a page is a link; what failed is told here.
+    const { example } = variant;
+    const linked = example && example.page;
+    const shown = [...variant.failures.map((failure, index) => run(failure, true, index === 0)), ...(example && !linked ? [run(example, false, false)] : [])];
     const row = el('tr', { class: shown.length ? 'head' : '' },
       el('td', { class: `mark ${variant.as_expected ? 'good' : 'bad'}` }, variant.as_expected ? '✓' : '✗',
         el('span', { class: 'visually-hidden' }, variant.as_expected ? 'as expected' : 'not as expected')),
@@ -108,66 +30,86 @@ function scenarios() {
       el('td', { class: 'expect' }, variant.expectation,
         el('ul', {}, ...(variant.violations.length
           ? variant.violations.map(([property, runs]) => el('li', {}, `${property} violated in ${thousands(runs)}`))
-          : [el('li', {}, 'nothing violated')]))),
-      el('td', {}, strip(variant)),
+          : [el('li', {}, 'nothing violated')]),
+        ...variant.vacuous.map((name) => el('li', { class: 'missed' }, `${name} never reached, so it proves nothing`)),
+          linked ? el('li', {}, pageLink(example.page, {}, `look at seed ${example.seed}`)) : null)),
+      el('td', { class: 'wide' }, strip(variant)),
       el('td', { class: 'number' }, thousands(variant.runs)),
-      el('td', { class: 'number' }, variant.per_second === null ? '–' : variant.per_second >= 10 ? thousands(Math.round(variant.per_second)) : variant.per_second.toFixed(1)),
-      el('td', {}, distribution(variant.recovery, greatest)));
+      el('td', { class: 'number wide' }, variant.per_second === null ? '–' : variant.per_second >= 10 ? thousands(Math.round(variant.per_second)) : variant.per_second.toFixed(1)),
+      el('td', { class: 'recovery' }, distribution(variant.recovery, greatest)));
     if (!shown.length) return [row];
     return [row, el('tr', { class: 'details' }, el('td', {}), el('td', { colspan: '6' }, el('div', { class: 'runs' }, ...shown)))];
   });
   byId('scenarios').append(
     el('thead', {}, el('tr', {}, ...['', 'scenario', 'expected, and seen', 'every run', 'runs', 'runs/s', 'time to recover']
-      .map((heading, column) => el('th', { scope: 'col', class: column === 4 || column === 5 ? 'number' : '' }, heading)))),
+      .map((heading, column) => el('th', { scope: 'col', class: `${column === 4 || column === 5 ? 'number' : ''} ${column === 3 || column === 5 ? 'wide' : ''}` }, heading)))),
     el('tbody', {}, ...rows));
 }
 
+/** One row a failure, however many variants show it: where it is not expected first, then the most frequent. */
 function buckets() {
-  const all = data.variants.flatMap((variant) => variant.buckets.map((bucket) => ({ ...bucket, variant })))
-    .sort((a, b) => a.variant.as_expected - b.variant.as_expected || b.runs - a.runs);
+  const ways = new Map();
+  for (const variant of data.variants) {
+    for (const { told, runs, seeds } of variant.buckets) {
+      const key = JSON.stringify(told);
+      const way = ways.get(key) || { told, runs: 0, of: 0, places: [] };
+      ways.set(key, way);
+      way.runs += runs;
+      way.of += variant.runs;
+      way.places.push({ variant, runs, seeds });
+    }
+  }
+  const unexpected = (way) => way.places.filter(({ variant }) => !variant.as_expected).length;
+  const all = [...ways.values()].sort((a, b) => unexpected(b) - unexpected(a) || b.runs - a.runs);
   byId('buckets-section').hidden = !all.length;
   byId('buckets').append(
-    el('thead', {}, el('tr', {}, ...['property', 'on', 'what was seen', 'scenario', 'runs', 'seeds'].map((heading) => el('th', { scope: 'col' }, heading)))),
-    el('tbody', {}, ...all.map((bucket) => {
+    el('thead', {}, el('tr', {}, ...['failure', 'property', 'on', 'what was seen', 'runs', 'where'].map((heading) => el('th', { scope: 'col' }, heading)))),
+    el('tbody', {}, ...all.map((way) => {
       const bar = el('span', { class: 'bar' });
-      bar.style.width = `${Math.max(2, (bucket.runs / Math.max(bucket.variant.runs, 1)) * 60)}px`;
+      bar.style.width = `${Math.max(2, (way.runs / Math.max(way.of, 1)) * 60)}px`;
+      const [id, property, role, words] = way.told;
+      const places = way.places.sort((a, b) => a.variant.as_expected - b.variant.as_expected || b.runs - a.runs);
+      const place = ({ variant, runs, seeds }) => el('li', { class: variant.as_expected ? '' : 'missed' },
+        `${variant.name}: ${thousands(runs)}${variant.as_expected ? '' : ', not as expected'}`, el('span', { class: 'file' }, ` seeds ${seeds.join(', ')}`));
       return el('tr', {},
-        el('td', {}, el('b', {}, bucket.property)), el('td', {}, bucket.role), el('td', { class: 'expect' }, bucket.detail),
-        el('td', {}, bucket.variant.name, el('div', { class: 'file' }, bucket.variant.as_expected ? 'as expected' : 'not expected')),
-        el('td', {}, bar, thousands(bucket.runs)),
-        el('td', { class: 'mono' }, bucket.seeds.join(', ')));
+        el('td', { class: 'mono' }, id || '–'), el('td', {}, el('b', {}, property)), el('td', {}, role), el('td', { class: 'expect' }, words),
+        el('td', { class: 'nowrap' }, bar, thousands(way.runs)),
+        el('td', { class: 'places' }, places.length === 1
+          ? el('ul', {}, place(places[0]))
+          : el('details', { open: unexpected(way) > 0 }, el('summary', {}, counted(places.length, 'variant')), el('ul', {}, ...places.map(place)))));
     })));
 }
 
-function maps() {
-  byId('map-section').hidden = !data.maps.length;
-  byId('maps').append(...data.maps.map((map) => el('div', { class: 'panel scroll' }, el('table', { class: 'map' },
-    el('caption', {}, map.title),
-    el('thead', {}, el('tr', {}, el('td', {}), ...map.columns.map((column) => el('th', { scope: 'col' }, column)))),
-    el('tbody', {}, ...map.rows.map((name, row) => el('tr', {}, el('th', { scope: 'row' }, name),
-      ...map.columns.map((_, column) => cellOf((map.cells[row] || [])[column])))))))));
-}
-
-/** Told by colour, by hatching and by what is written. */
-function cellOf(cell) {
-  if (!cell) return el('td', {}, el('span', { class: 'cell', 'aria-label': 'no run was there' }, '·'));
-  const link = pageLink(cell.page, {}, cell.label);
-  link.className = `cell ${cell.share >= 1 ? 'all' : cell.share > 0 ? 'some' : 'none'}`;
-  link.title = cell.detail;
-  return el('td', {}, link);
-}
-
+/** What was seen, and above it what was not: of that the sweep says nothing. */
 function sometimes() {
-  byId('sometimes-section').hidden = !data.sometimes.length;
-  byId('sometimes').append(...data.sometimes.map(({ name, hit, runs }) => el('li', { class: hit ? '' : 'missed' },
-    hit ? `✓ ${name}: in ${thousands(hit)} of ${counted(runs, 'run')}` : `✗ ${name}: never, in ${counted(runs, 'run')}`)));
+  const never = data.sometimes.filter(({ runs }) => !runs);
+  byId('sometimes-verdict').textContent = never.length
+    ? `${never.length} of ${data.sometimes.length} never seen: of those the sweep says nothing`
+    : `all ${data.sometimes.length} were seen`;
+  const most = Math.max(1, data.runs);
+  byId('sometimes').append(
+    el('thead', {}, el('tr', {}, ...['', 'what', 'in runs', 'of variants'].map((heading, column) => el('th', { scope: 'col', class: column > 1 ? 'number' : '' }, heading)))),
+    el('tbody', {}, ...[...never, ...data.sometimes.filter(({ runs }) => runs)].map(({ name, words, runs, variants }) => {
+      const bar = el('span', { class: 'bar seen' });
+      bar.style.width = `${Math.max(runs ? 2 : 0, (runs / most) * 90)}px`;
+      return el('tr', { class: runs ? '' : 'missed' },
+        el('td', { class: `mark ${runs ? 'good' : 'bad'}` }, runs ? '✓' : '✗', el('span', { class: 'visually-hidden' }, runs ? 'seen' : 'never seen')),
+        el('td', {}, el('b', {}, name), el('div', { class: 'file' }, words)),
+        el('td', { class: 'number' }, runs ? bar : null, runs ? `${thousands(runs)} of ${thousands(data.runs)}` : 'never'),
+        el('td', { class: 'number' }, runs ? `${thousands(variants)} of ${thousands(data.variants.length)}` : '–'));
+    })));
 }
 
 function plots() {
   const templates = [...document.querySelectorAll('template.plot')];
   byId('plots-section').hidden = !templates.length;
-  byId('plots').append(...templates.map((template) => el('figure', { class: 'panel plot-panel' }, template.content)));
-  document.querySelectorAll('figure').forEach((figure) => { figure.style.margin = '0'; });
+  byId('plots').append(...templates.map((template) => {
+    // A picture with a name, and not forty numbers read out one after the other.
+    const svg = template.content.querySelector('svg');
+    svg.setAttribute('role', 'img');
+    svg.setAttribute('aria-label', svg.querySelector('text')?.textContent.trim() || 'plot');
+    return el('figure', { class: 'panel plot-panel' }, template.content);
+  }));
 }
 
 const failed = data.variants.length - data.as_expected;
@@ -177,8 +119,13 @@ byId('verdict').classList.add(failed ? 'bad' : 'good');
 byId('totals').textContent = `${counted(data.runs, 'run')}: ${data.simulated} simulated${data.elapsed ? ` in ${data.elapsed}` : ''}`;
 scenarios();
 buckets();
-maps();
+byId('map-section').hidden = !data.maps.length;
+byId('maps').append(...data.maps.map(heatMap));
 sometimes();
 plots();
+byId('sections').append(...[...document.querySelectorAll('main > section:not([hidden])')].map((section) => {
+  const heading = section.querySelector('h2');
+  return el('a', { href: `#${heading.id}` }, heading.textContent);
+}));
 byId('brand').append(themeButton(() => repaints.forEach((paint) => paint())));
 document.documentElement.dataset.ready = Math.round(performance.now() - started);
