@@ -9,7 +9,10 @@ use http::{Method, Response, Uri};
 
 use super::params::{Asks, Form, Params};
 use super::reply::Failure;
-use super::{kv, percent_decode_str, txn};
+use super::{kv, percent_decode_str, syntax, txn};
+
+/// What Go's decoder reads first; then it doubles its buffer and adds as much.
+const FIRST_READ: usize = 512;
 
 /// What becomes of a body.
 #[derive(Debug)]
@@ -55,6 +58,20 @@ pub(in crate::consul) fn fate(method: &Method, uri: &Uri, length: Option<u64>) -
     }
 }
 
+/// How much of a body that is read is left, because its first value ends before it does.
+pub(in crate::consul) fn left_of(uri: &Uri, body: &[u8]) -> usize {
+    let takes_all = ["/v1/kv/", "/v1/event/"].iter().any(|start| uri.path().starts_with(start));
+    if takes_all {
+        return 0;
+    }
+    let end = syntax::end(body);
+    let mut read = FIRST_READ;
+    while read < end {
+        read = 2 * read + FIRST_READ;
+    }
+    body.len().saturating_sub(read)
+}
+
 /// Whether the endpoint of a path after `/v1/` looks at what is put to it.
 fn reads(tail: &str) -> bool {
     const WHOLE: [&str; 7] = [
@@ -74,7 +91,16 @@ fn reads(tail: &str) -> bool {
 mod tests {
     use http::{Method, Uri};
 
-    use super::{Fate, fate};
+    use super::{Fate, fate, left_of};
+
+    #[test]
+    fn what_follows_a_value_is_left() {
+        let body = format!("[]{}", "x".repeat(600_000));
+        assert_eq!(left_of(&Uri::from_static("/v1/txn"), body.as_bytes()), body.len() - 512);
+        assert_eq!(left_of(&Uri::from_static("/v1/kv/a"), body.as_bytes()), 0);
+        let long = format!("[\"{}\"]", "x".repeat(600_000));
+        assert_eq!(left_of(&Uri::from_static("/v1/txn"), long.as_bytes()), 0);
+    }
 
     fn of(path: &str, length: Option<u64>) -> (String, String) {
         match fate(&Method::PUT, &path.parse::<Uri>().expect("a path"), length) {

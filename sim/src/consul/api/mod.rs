@@ -52,7 +52,7 @@ use super::state::Applied;
 use super::{Consul, Reply};
 
 pub(super) use self::access::May;
-pub(super) use self::body::{Fate, fate};
+pub(super) use self::body::{Fate, fate, left_of};
 pub(super) use self::cached::Cache;
 pub(super) use self::params::Form;
 pub(super) use self::reply::{Contact, Failure};

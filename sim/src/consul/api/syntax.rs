@@ -39,6 +39,14 @@ pub(super) fn complaint(text: &[u8]) -> Option<String> {
     }
 }
 
+/// How far the first value of `text` goes, or where it stops to be one.
+pub(super) fn end(text: &[u8]) -> usize {
+    let mut scanner = Scanner { bytes: text, at: 0 };
+    // What is wrong with it, if anything, was said.
+    scanner.value().ok();
+    scanner.at
+}
+
 /// A character as Go quotes it.
 fn quoted(byte: u8) -> String {
     match byte {

@@ -20,7 +20,7 @@ use super::gzip;
 use super::request::{Expects, Head, Length, Refusal, Scan, Target};
 use super::response::{Manner, encode, own};
 use super::{Clock, Observer, Shell};
-use crate::consul::api::{Fate, fate};
+use crate::consul::api::{Fate, fate, left_of};
 
 /// The most a request's body can hold. Consul sets no limit but to what says its length to the endpoints of
 /// keys and transactions; somewhere there must be one.
@@ -302,8 +302,12 @@ async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
             None => Body::Refused(unreadable("unexpected EOF")),
         },
     };
-    let broken = matches!(body, Body::Refused(_));
-    Ok((body, broken))
+    let unread = match &body {
+        Body::Refused(_) => true,
+        Body::Whole(body) if body.len() as u64 <= SKIPPED_MAX => false,
+        Body::Whole(body) => left_of(request.uri(), body) as u64 > SKIPPED_MAX,
+    };
+    Ok((body, unread))
 }
 
 fn too_large() -> Response<Bytes> {
