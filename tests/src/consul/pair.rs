@@ -6,6 +6,8 @@
 //!
 //! - A real agent tells the catalog of a change a moment later. After whatever writes to the agent, the
 //!   real catalog is read until it shows what the fake's does; only then does the play go on.
+//! - The cache of a real agent hears of a change a moment later too. What it answers from there is asked for
+//!   until it is what the fake says.
 //! - Once in a minute or two, when it likes, a real agent compares the whole catalog with what it knows and
 //!   writes again what it takes to be different. So a difference counts only if it shows twice; one that does
 //!   not is kept as [`Pair::intermittent`], for there must not be many.
@@ -13,7 +15,8 @@
 //! - A `WATCH` must be answered on the real side when the fake answers it. One that the real side answers
 //!   and the fake does not is a difference, but for one session, and keys and services that are not there: a
 //!   real server wakes those who watch for one when something nearby in its tree changes, which depends on the
-//!   ids it drew, and which its documentation allows. A watch of a node's services or checks may also reach it only after
+//!   ids it drew, and which its documentation allows. It may be woken by that and answered no sooner than
+//!   the fake, which waits for the thing itself; then the real one is asked again, as clients do. A watch of a node's services or checks may also reach it only after
 //!   the next request has moved its index; its answer is then compared with what the fake says at that moment.
 //! - A play takes less than a second, the fake's clock moves a millisecond a request. So TTLs and
 //!   lock-delays in a play are either none or seconds long, and waits of a query are a few milliseconds.
@@ -69,6 +72,8 @@ impl fmt::Display for Difference {
 struct Watch {
     at: usize,
     step: Step,
+    /// What the real side was asked.
+    asked: Request,
     real: Client,
     fake: Waiting,
 }
@@ -242,6 +247,11 @@ fn names(list: &Answer) -> Vec<String> {
     }
 }
 
+/// Whether a watch so answered may have been woken by something nearby.
+fn is_nearby(path: &str, answer: &Answer) -> bool {
+    answer.status == 404 || answer.body.trim_end() == "[]" || path.starts_with("/v1/session/info/")
+}
+
 impl Play<'_> {
     fn all(&mut self, steps: &[Step]) -> Result<(), Box<Difference>> {
         for (at, step) in steps.iter().enumerate() {
@@ -260,6 +270,7 @@ impl Play<'_> {
         if !step.watch {
             let fakes = self.pair.fake.send(&for_fake);
             let reals = self.pair.real.send(&for_real);
+            let reals = self.when_refreshed(&for_real, reals, &fakes);
             self.compare(at, step, &reals, &fakes)?;
             if step.request.writes_to_agent() {
                 // The indexes that deregistration moves are known to differ: see `generate`.
@@ -278,10 +289,24 @@ impl Play<'_> {
                 None => Err(self.only_fake(at, step, &fakes)),
             },
             Sent::Waiting(fake) => {
-                self.watches.push(Watch { at, step: step.clone(), real: client, fake: *fake });
+                let (step, asked) = (step.clone(), for_real);
+                self.watches.push(Watch { at, step, asked, real: client, fake: *fake });
                 Ok(())
             }
         }
+    }
+
+    /// What a real agent's cache says when it has heard of what its server knows, which takes it a moment.
+    fn when_refreshed(&mut self, request: &Request, mut reals: Answer, fakes: &Answer) -> Answer {
+        for _ in 0..1_000 {
+            let is_kept = reals.header("x-cache") == Some("HIT");
+            if !is_kept || self.on_real.normalise(&reals).text == self.on_fake.normalise(fakes).text {
+                break;
+            }
+            pause(MOMENT);
+            reals = self.pair.real.send(request);
+        }
+        reals
     }
 
     /// Compares the watches that a step has woken.
@@ -292,7 +317,14 @@ impl Play<'_> {
                 || format!("{}\n(woken by step {} while waiting since {})", watch.step, at + 1, watch.at + 1);
             if let Some(fakes) = self.pair.fake.poll(&mut watch.fake) {
                 match watch.real.receive(PATIENCE) {
-                    Some(reals) => {
+                    Some(mut reals) => {
+                        // What something nearby had woken before is asked again, as clients do.
+                        let told = self.on_real.normalise(&reals).text;
+                        let same = told == self.on_fake.normalise(&fakes).text;
+                        if !same && is_nearby(&watch.asked.path, &reals) {
+                            watch.real.start(&watch.asked);
+                            reals = watch.real.receive(PATIENCE).unwrap_or(reals);
+                        }
                         self.compare(at, &watch.step, &reals, &fakes).map_err(|mut difference| {
                             difference.line = line();
                             difference
@@ -306,10 +338,7 @@ impl Play<'_> {
                 }
             } else if let Some(reals) = watch.real.receive(patience) {
                 let path = &watch.step.request.path;
-                let nearby = reals.status == 404
-                    || reals.body.trim_end() == "[]"
-                    || path.starts_with("/v1/session/info/");
-                if !nearby && !self.was_late(path, &reals) {
+                if !is_nearby(path, &reals) && !self.was_late(path, &reals) {
                     let real = self.on_real.normalise(&reals).text;
                     let fake = "(still waits)".to_owned();
                     return Err(Box::new(Difference { at, line: line(), real, fake }));

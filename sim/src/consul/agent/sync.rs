@@ -120,6 +120,7 @@ impl Local {
                 Some(local) => {
                     if local.service.enable_tag_override {
                         local.service.tags.clone_from(&theirs.tags);
+                        local.service.lists_tags = theirs.lists_tags;
                     }
                     local.in_sync = same_service(&local.service, theirs);
                 }

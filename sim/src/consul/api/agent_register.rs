@@ -136,7 +136,10 @@ fn service_definition(value: &Value) -> decode::Result<ServiceDefinition> {
         match field.as_str() {
             "id" => service.id = decode::text(value, ".ID")?,
             "name" => service.name = decode::text(value, ".Name")?,
-            "tags" => service.tags = decode::texts(value, ".Tags")?.unwrap_or_default(),
+            "tags" => {
+                service.lists_tags = !value.is_null();
+                service.tags = decode::texts(value, ".Tags")?.unwrap_or_default();
+            }
             "address" => service.address = decode::text(value, ".Address")?,
             "taggedaddresses" | "tagged_addresses" => service.tagged_addresses = addresses(value)?,
             "meta" => service.meta = decode::text_map(value, ".Meta")?,

@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::syntax;
 use crate::consul::duration;
 
 /// Why a body could not be read, in Go's words.
 pub(super) type Result<T> = std::result::Result<T, String>;
+
+/// What is said of a body that Go can read and we cannot: one that is very deep, or a number too great for
+/// any machine.
+const UNREADABLE: &str = "unexpected EOF";
 
 /// Reads a body.
 pub(super) fn parse(body: &[u8]) -> Result<Value> {
@@ -17,13 +22,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Value> {
     let mut values = serde_json::Deserializer::from_slice(body).into_iter();
     match values.next() {
         Some(Ok(value)) => Ok(value),
-        Some(Err(why)) if !why.is_eof() => {
-            let line = body.split(|byte| *byte == b'\n').nth(why.line().saturating_sub(1));
-            let found = line.and_then(|line| line.get(why.column().saturating_sub(1)));
-            let found = found.map_or(' ', |byte| char::from(*byte));
-            Err(format!("invalid character '{found}' looking for beginning of value"))
-        }
-        _ => Err("unexpected EOF".to_owned()),
+        _ => Err(syntax::complaint(body).unwrap_or_else(|| UNREADABLE.to_owned())),
     }
 }
 
@@ -143,9 +142,14 @@ pub(super) fn texts(value: &Value, field: &str) -> Result<Option<Vec<String>>> {
 pub(super) fn texts_as(value: &Value, field: &str, go_type: &str) -> Result<Option<Vec<String>>> {
     match value {
         Value::Null => Ok(None),
-        Value::Array(items) => items.iter().map(|item| text(item, field)).collect::<Result<_>>().map(Some),
+        Value::Array(items) => items.iter().map(|item| text_as(item, field, item_type(go_type))).collect::<Result<_>>().map(Some),
         other => mismatch(other, field, go_type),
     }
+}
+
+/// The type of the items of a list type.
+fn item_type(go_type: &str) -> &str {
+    go_type.strip_prefix("[]").unwrap_or(go_type)
 }
 
 pub(super) fn text_map(value: &Value, field: &str) -> Result<Option<BTreeMap<String, String>>> {

@@ -56,11 +56,13 @@ pub(super) fn fire(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Fail
     if call.rest.is_empty() {
         return Err(Failure::bad("Missing name"));
     }
+    call.stays()?;
     let filter = |name| call.params.get(name).unwrap_or_default().to_owned();
     let event = UserEvent {
         id: consul.draw_uuid(),
         name: call.rest.to_owned(),
-        payload: call.body.to_vec(),
+        // One that says no length is none.
+        payload: if call.chunked { Vec::new() } else { call.body.to_vec() },
         node_filter: filter("node"),
         service_filter: filter("service"),
         tag_filter: filter("tag"),

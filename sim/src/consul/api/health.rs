@@ -60,6 +60,8 @@ fn instances(consul: &Consul, call: &Call<'_>, connect: bool) -> Result<Outcome,
         None => false,
         Some("" | "1" | "t" | "T" | "TRUE" | "true" | "True") => true,
         Some("0" | "f" | "F" | "FALSE" | "false" | "False") => false,
+        // It is looked at when the servers have answered, which those that are not there do not.
+        Some(_) if call.form.elsewhere => false,
         Some(_) => return Err(Failure::bad("Invalid value for ?passing")),
     };
     Ok(Outcome::Read(super::Read::Health(Read::Service { instances, passing })))

@@ -10,7 +10,7 @@ use http::{Method, Response, StatusCode};
 use serde::{Serialize, Serializer};
 
 use super::access::{Denied, May};
-use super::params::Form;
+use super::params::{Form, Params};
 use super::reply::{self, Failure};
 use super::{Call, Outcome, carried_out};
 use crate::consul::Consul;
@@ -19,7 +19,11 @@ use crate::consul::leader::Proposal;
 use crate::consul::state::Command;
 use crate::consul::state::kv::{Entry, Write};
 
-/// The greatest value a key can have, and the greatest transaction.
+/// The option that says how long a value may be.
+pub(super) const LIMIT: &str = "kv_max_value_size";
+/// Where the texts of refusals send their readers.
+pub(super) const OPTIONS: &str = "https://www.consul.io/docs/agent/options.html#";
+/// The greatest value a key can have, and the greatest transaction, of those that say their length.
 pub(super) const SIZE_MAX: usize = 512 * 1024;
 
 /// Go does not mind bits that a last symbol has too many.
@@ -71,18 +75,16 @@ fn get(call: &Call<'_>) -> Result<Outcome, Failure> {
     } else if params.has("recurse") {
         Read::Tree { prefix: call.rest.to_owned() }
     } else {
-        Read::Entry { key: key(call)?.to_owned(), raw: params.has("raw") }
+        Read::Entry { key: key(call.rest)?.to_owned(), raw: params.has("raw") }
     };
     Ok(Outcome::Read(super::Read::Kv(read)))
 }
 
 fn put(call: &Call<'_>) -> Result<Outcome, Failure> {
-    let key = key(call)?;
+    let key = key(call.rest)?;
     let params = &call.params;
-    params.only_one_of(&["cas", "acquire", "release"])?;
-    let flags = params.number("flags")?.unwrap_or(0);
-    let cas = params.number("cas")?;
-    check_size(call.body, "kv_max_value_size")?;
+    let (flags, cas) = numbers(params)?;
+    check_size(call, LIMIT)?;
     let write = Write { key: key.into(), value: call.body.clone(), flags };
     let command = if let Some(session) = params.get("acquire") {
         Command::Lock(write, session.to_owned())
@@ -106,34 +108,51 @@ fn delete(call: &Call<'_>) -> Result<Outcome, Failure> {
     if params.has("recurse") {
         return Ok(write_of(Command::DeleteTree(call.rest.to_owned())));
     }
-    let key = key(call)?.to_owned();
+    let key = key(call.rest)?.to_owned();
     Ok(write_of(match params.number("cas")? {
         Some(cas) => Command::DeleteCas(key, cas),
         None => Command::Delete(key),
     }))
 }
 
-fn key<'a>(call: &Call<'a>) -> Result<&'a str, Failure> {
-    match call.rest {
+fn key(rest: &str) -> Result<&str, Failure> {
+    match rest {
         "" => Err(Failure::bad("Missing key name")),
         key => Ok(key),
     }
 }
 
+/// The flags of a write, and the index it compares with.
+fn numbers(params: &Params<'_>) -> Result<(u64, Option<u64>), Failure> {
+    params.only_one_of(&["cas", "acquire", "release"])?;
+    Ok((params.number("flags")?.unwrap_or(0), params.number("cas")?))
+}
+
+/// What is wrong with a write of a key, apart from its value.
+///
 /// # Errors
-/// When a body is greater than Consul takes; `knob` is the option its text names.
-pub(super) fn check_size(body: &Bytes, knob: &str) -> Result<(), Failure> {
-    if body.len() <= SIZE_MAX {
-        return Ok(());
+/// That.
+pub(super) fn valueless(rest: &str, params: &Params<'_>) -> Result<(), Failure> {
+    key(rest)?;
+    numbers(params).map(drop)
+}
+
+/// # Errors
+/// When a body is longer than Consul takes; `knob` is the option its text names. One that comes without its
+/// length is not looked at.
+pub(super) fn check_size(call: &Call<'_>, knob: &str) -> Result<(), Failure> {
+    match call.body.len() {
+        length if length <= SIZE_MAX || call.chunked => Ok(()),
+        length => Err(too_long(length as u64, knob)),
     }
-    Err(Failure::new(
+}
+
+/// The refusal of a body of `length`.
+pub(super) fn too_long(length: u64, knob: &str) -> Failure {
+    Failure::new(
         StatusCode::PAYLOAD_TOO_LARGE,
-        format!(
-            "Request body({} bytes) too large, max size: {SIZE_MAX} bytes. \
-             See https://www.consul.io/docs/agent/options.html#{knob}.",
-            body.len()
-        ),
-    ))
+        format!("Request body({length} bytes) too large, max size: {SIZE_MAX} bytes. See {OPTIONS}{knob}."),
+    )
 }
 
 /// An entry, as it is shown.

@@ -11,6 +11,7 @@ mod agent_check_definition;
 mod agent_health;
 mod agent_register;
 mod agent_self;
+mod body;
 mod cached;
 mod catalog;
 mod coordinate;
@@ -28,6 +29,7 @@ mod rows;
 mod session;
 mod shown;
 mod status;
+mod syntax;
 mod txn;
 
 use std::borrow::Cow;
@@ -36,12 +38,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::TRANSFER_ENCODING;
 use http::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use self::access::Denied;
 use self::cached::Cached;
-use self::params::Params;
+use self::params::{Asks, Params};
 use super::acl::{Acl, token_of};
 use super::blocking::{Blocked, Seen, Until};
 use super::leader::{Finish, Proposal};
@@ -49,6 +52,7 @@ use super::state::Applied;
 use super::{Consul, Reply};
 
 pub(super) use self::access::May;
+pub(super) use self::body::{Fate, fate, left_of};
 pub(super) use self::cached::Cache;
 pub(super) use self::params::Form;
 pub(super) use self::reply::{Contact, Failure};
@@ -75,7 +79,11 @@ struct Call<'a> {
     rest: &'a str,
     params: Params<'a>,
     form: Form,
+    /// What is wrong with the parameters many queries share, where the endpoint decides what that means.
+    wrong: Option<Failure>,
     body: &'a Bytes,
+    /// Whether the body came without its length.
+    chunked: bool,
     /// The node whose agent took it.
     agent: &'a str,
 }
@@ -100,6 +108,15 @@ fn carried_out(applied: Applied, form: &Form) -> Result<Response<Bytes>, Failure
 impl Call<'_> {
     fn json<T: serde::Serialize + ?Sized>(&self, value: &T) -> Outcome {
         Outcome::Answer(reply::json(StatusCode::OK, value, self.form.pretty))
+    }
+
+    /// # Errors
+    /// When it is of a datacenter there is no way to.
+    fn stays(&self) -> Result<(), Failure> {
+        match self.form.elsewhere {
+            true => Err(Failure::internal(NO_PATH)),
+            false => Ok(()),
+        }
     }
 
     fn done(&self) -> Outcome {
@@ -192,6 +209,8 @@ impl Read {
     }
 }
 
+/// What is said of a datacenter nobody knows.
+const NO_PATH: &str = "No path to datacenter";
 const GET: &str = "OPTIONS,GET";
 const PUT: &str = "OPTIONS,PUT";
 
@@ -352,7 +371,6 @@ pub(super) fn parse(
     request: &Request<Bytes>,
 ) -> Result<(Outcome, Form), Box<Response<Bytes>>> {
     let uri = request.uri();
-    let is_get = request.method() == Method::GET;
     let Ok(path) = percent_decode_str(uri.path()).decode_utf8() else {
         return Err(bad_request().into());
     };
@@ -363,7 +381,7 @@ pub(super) fn parse(
         if cleaned.strip_prefix("/v1/").is_some_and(lacks_slash) {
             cleaned.push('/');
         }
-        return Err(moved(&cleaned, uri.query(), is_get).into());
+        return Err(moved(&cleaned, uri.query(), request.method()).into());
     }
     if path == "/" {
         let mut response = reply::text(StatusCode::OK, "Consul Agent");
@@ -375,29 +393,32 @@ pub(super) fn parse(
     };
     let Some((endpoint, methods, rest)) = route(tail) else {
         return Err(Box::new(match lacks_slash(tail) {
-            true => moved(&format!("{path}/"), uri.query(), is_get),
+            true => moved(&format!("{path}/"), uri.query(), request.method()),
             false => reply::unknown(),
         }));
     };
     let method = request.method();
+    let query = uri.query().unwrap_or_default();
+    if !Params::is_whole(query) {
+        return Err(reply::empty(StatusCode::INTERNAL_SERVER_ERROR).into());
+    }
     if method == Method::OPTIONS {
         return Err(reply::options(methods).into());
     }
     if !methods.split(',').any(|name| name == method.as_str()) {
         return Err(reply::not_allowed(method.as_str(), methods).into());
     }
-    let params = Params::parse(uri.query().unwrap_or_default());
+    let params = Params::parse(query);
     // Whether there are ACLs is asked before anything else is looked at.
-    let mut form = match tail.starts_with("acl/") {
-        true => Form::default(),
-        false => Form::parse(&params, &consul.config.datacenter).map_err(|failure| {
-            let failure = match failure.is_internal() && queries(tail) {
-                true => failure.of_query(),
-                false => failure,
-            };
-            Box::new(failure.into_response())
-        })?,
+    let (mut form, wrong) = match tail.starts_with("acl/") {
+        true => (Form::default(), None),
+        false => Form::parse(&params, Asks::of(tail), &consul.config.datacenter),
     };
+    // What a transaction may ask depends on what it does, and one endpoint answers all the same.
+    let endpoints_own = matches!(tail, "txn" | "catalog/datacenters");
+    if let Some(wrong) = wrong.as_ref().filter(|_| !endpoints_own) {
+        return Err(Box::new(wrong.clone().into_response()));
+    }
     form.of_query = queries(tail);
     let token = token_of(params.get("token"), request.headers());
     if form.cached {
@@ -407,9 +428,30 @@ pub(super) fn parse(
     if let Some(acl) = &consul.acl {
         form.may = acl.resolve(token).map_or(May::Nothing, |token| May::Token(Rc::clone(token)));
     }
-    let call = Call { method, rest, params, form, body: request.body(), agent };
-    let outcome = endpoint(consul, &call).map_err(|failure| Box::new(failure.into_response()))?;
+    let chunked = request.headers().contains_key(TRANSFER_ENCODING);
+    let call = Call { method, rest, params, form, wrong, body: request.body(), chunked, agent };
+    let asked = endpoint(consul, &call);
+    let outcome = match call.form.elsewhere && leaves(tail) {
+        true => Err(elsewhere(tail, asked)),
+        false => asked,
+    };
+    let outcome = outcome.map_err(|failure| Box::new(failure.into_response()))?;
     Ok((outcome, call.form))
+}
+
+/// Whether what is asked for in another datacenter is asked there, and not just here.
+fn leaves(tail: &str) -> bool {
+    let here = ["catalog/datacenters", "catalog/register", "catalog/deregister", "coordinate/datacenters"];
+    !here.contains(&tail) && !["agent/", "event/list", "acl/"].iter().any(|start| tail.starts_with(start))
+}
+
+/// What comes of asking where there is no way to: whatever the agent finds wrong before, or that.
+fn elsewhere(tail: &str, asked: Result<Outcome, Failure>) -> Failure {
+    match asked {
+        Err(failure) if !failure.is_of_servers(tail.starts_with("kv/")) => failure,
+        _ if queries(tail) => Failure::internal(NO_PATH).of_query(),
+        _ => Failure::internal(NO_PATH),
+    }
 }
 
 /// Whether a path after `/v1/` only lacks the slash before an empty rest.
@@ -467,9 +509,9 @@ fn served(remembered: Option<bool>) -> Option<Cached> {
     remembered.map(|remembered| if remembered { Cached::Hit(Duration::ZERO) } else { Cached::Miss })
 }
 
-fn moved(path: &str, query: Option<&str>, is_get: bool) -> Response<Bytes> {
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    reply::moved(&format!("{path}{query}"), is_get)
+fn moved(path: &str, query: Option<&str>, method: &Method) -> Response<Bytes> {
+    let query = query.filter(|query| !query.is_empty()).map(|query| format!("?{query}")).unwrap_or_default();
+    reply::moved(&format!("{path}{query}"), method)
 }
 
 /// The path without empty, `.` and `..` parts, when it has any.

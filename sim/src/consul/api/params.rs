@@ -30,6 +30,13 @@ impl<'a> Params<'a> {
         )
     }
 
+    /// Whether everything in a query is escaped as it should be.
+    pub(super) fn is_whole(query: &str) -> bool {
+        let bytes = query.as_bytes();
+        let is_hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
+        bytes.iter().enumerate().all(|(at, byte)| *byte != b'%' || (is_hex(at + 1) && is_hex(at + 2)))
+    }
+
     /// Whether the parameter is there, with a value or without.
     pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
@@ -105,56 +112,131 @@ pub(in crate::consul) struct Form {
     pub(in crate::consul) may: May,
     /// Whether what is refused is answered as a query all the same.
     pub(in crate::consul) of_query: bool,
+    /// Whether it is of a datacenter there is no way to.
+    pub(in crate::consul) elsewhere: bool,
+}
+
+/// Which of the parameters that many queries share an endpoint looks at; it ignores the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// How fresh its answer must be, how long it may block, and, if told, in which namespace.
+    Read {
+        /// Whether it looks at the namespace, to refuse it.
+        namespace: bool,
+    },
+    /// How fresh its answer must be.
+    Consistency,
+    /// How long it may block.
+    Wait,
+    /// The namespace, to refuse it.
+    Namespace,
+    /// None of them.
+    Nothing,
+}
+
+impl Asks {
+    /// What the endpoint of a path after `/v1/` looks at.
+    pub(super) fn of(tail: &str) -> Self {
+        match tail {
+            "agent/self" | "agent/members" | "agent/maintenance" | "agent/reload" | "agent/leave" => {
+                Self::Nothing
+            }
+            "catalog/datacenters" => Self::Consistency,
+            "event/list" => Self::Wait,
+            "session/create" | "catalog/register" | "catalog/deregister" => Self::Namespace,
+            _ => match tail.split_once('/').map_or(tail, |(group, _)| group) {
+                "agent" if of_members(tail) => Self::Nothing,
+                "agent" => Self::Namespace,
+                "session" if tail.starts_with("session/destroy/") => Self::Namespace,
+                "kv" | "session" | "health" | "catalog" => Self::Read { namespace: true },
+                "coordinate" if tail == "coordinate/datacenters" => Self::Nothing,
+                "coordinate" | "operator" | "status" | "txn" => Self::Read { namespace: false },
+                _ => Self::Nothing,
+            },
+        }
+    }
+
+    fn consistency(self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Consistency)
+    }
+
+    fn wait(self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Wait)
+    }
+
+    fn namespace(self) -> bool {
+        matches!(self, Self::Read { namespace: true } | Self::Namespace)
+    }
+}
+
+/// Whether an endpoint of the agent is about its place among the others, which has no namespaces.
+fn of_members(tail: &str) -> bool {
+    ["agent/join/", "agent/force-leave/", "agent/token/"].iter().any(|start| tail.starts_with(start))
 }
 
 impl Form {
-    /// Reads what every query shares.
-    pub(super) fn parse(params: &Params<'_>, datacenter: &str) -> Result<Self, Failure> {
-        let wait = match params.get("wait") {
-            None | Some("") => 0,
-            Some(text) => duration::parse(text).map_err(|_| Failure::bad("Invalid wait time"))?,
+    /// Reads what many queries share, as far as it is asked for; with the first thing that is wrong with it.
+    pub(super) fn parse(params: &Params<'_>, asks: Asks, datacenter: &str) -> (Self, Option<Failure>) {
+        let mut form = Self {
+            pretty: params.has("pretty"),
+            consistency: "leader",
+            elsewhere: params.get("dc").is_some_and(|wanted| !wanted.is_empty() && wanted != datacenter),
+            ..Self::default()
         };
-        let index = match params.get("index") {
-            None | Some("") => 0,
-            Some(text) => text.parse().map_err(|_| Failure::bad("Invalid index"))?,
-        };
+        let wrong = form.read(params, asks).err();
+        (form, wrong)
+    }
+
+    fn read(&mut self, params: &Params<'_>, asks: Asks) -> Result<(), Failure> {
+        if asks.consistency() {
+            self.read_consistency(params)?;
+        }
+        if asks.wait() {
+            self.read_wait(params)?;
+        }
+        if asks.namespace() && params.get("ns").is_some_and(|namespace| !namespace.is_empty()) {
+            return Err(Failure::bad(
+                "Bad request: Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature",
+            ));
+        }
+        Ok(())
+    }
+
+    fn read_consistency(&mut self, params: &Params<'_>) -> Result<(), Failure> {
         let mut stale = params.has("stale");
         if let Some(text) = params.get("max_stale").filter(|text| !text.is_empty()) {
             let max_stale = duration::parse(text)
                 .map_err(|_| Failure::bad(format!("Invalid max_stale value {text:?}")))?;
             stale |= max_stale > 0;
         }
-        let (consistent, cached) = (params.has("consistent"), params.has("cached"));
-        for (name, given) in [("stale", stale), ("cached", cached)] {
+        let consistent = params.has("consistent");
+        self.cached = params.has("cached");
+        for (name, given) in [("stale", stale), ("cached", self.cached)] {
             if consistent && given {
                 return Err(Failure::bad(format!(
                     "Cannot specify ?{name} with ?consistent, conflicting semantics."
                 )));
             }
         }
-        if params.get("ns").is_some_and(|namespace| !namespace.is_empty()) {
-            return Err(Failure::bad(
-                "Bad request: Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature",
-            ));
-        }
-        if params.get("dc").is_some_and(|wanted| !wanted.is_empty() && wanted != datacenter) {
-            return Err(Failure::internal("No path to datacenter"));
-        }
-        Ok(Self {
-            pretty: params.has("pretty"),
-            wait: duration::positive(wait),
-            index,
-            consistency: match (consistent, stale) {
-                (true, _) => "consistent",
-                (_, true) => "stale",
-                _ => "leader",
-            },
-            cached,
-            token: String::new(),
-            served: None,
-            may: May::Everything,
-            of_query: false,
-        })
+        self.consistency = match (consistent, stale) {
+            (true, _) => "consistent",
+            (_, true) => "stale",
+            _ => "leader",
+        };
+        Ok(())
+    }
+
+    fn read_wait(&mut self, params: &Params<'_>) -> Result<(), Failure> {
+        let wait = match params.get("wait") {
+            None | Some("") => 0,
+            Some(text) => duration::parse(text).map_err(|_| Failure::bad("Invalid wait time"))?,
+        };
+        self.wait = duration::positive(wait);
+        self.index = match params.get("index") {
+            None | Some("") => 0,
+            Some(text) => text.parse().map_err(|_| Failure::bad("Invalid index"))?,
+        };
+        Ok(())
     }
 }
 

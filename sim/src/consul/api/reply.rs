@@ -3,8 +3,8 @@
 use std::io;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, VARY};
-use http::{Response, StatusCode};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, VARY};
+use http::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, PrettyFormatter};
 
@@ -35,11 +35,13 @@ pub(in crate::consul) struct Failure {
     text: String,
     /// Whether it answers a query, and says so in its headers though it read nothing.
     of_query: bool,
+    /// Whether its connection ends with it.
+    closing: bool,
 }
 
 impl Failure {
     pub(in crate::consul) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), of_query: false }
+        Self { status, text: text.into(), of_query: false, closing: false }
     }
 
     /// The client's mistake.
@@ -57,9 +59,20 @@ impl Failure {
         Self { of_query: true, ..self }
     }
 
+    /// The same with the end of the connection announced.
+    pub(super) fn closing(self) -> Self {
+        Self { closing: true, ..self }
+    }
+
     /// Whether it is the server's word, not the agent's.
     pub(in crate::consul) fn is_internal(&self) -> bool {
         self.status == StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    /// Whether it takes the servers to find out. A key's parameters are the agent's business, though a bad
+    /// number of them is answered like a failure of the servers.
+    pub(super) fn is_of_servers(&self, of_key: bool) -> bool {
+        self.of_query || (self.is_internal() && !of_key)
     }
 
     pub(in crate::consul) fn into_response(self) -> Response<Bytes> {
@@ -69,6 +82,9 @@ impl Failure {
             headers.insert(INDEX, HeaderValue::from_static("1"));
             headers.insert(KNOWN_LEADER, HeaderValue::from_static("false"));
             headers.insert(LAST_CONTACT, HeaderValue::from_static("0"));
+        }
+        if self.closing {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -125,15 +141,17 @@ pub(super) fn bare(status: StatusCode) -> Response<Bytes> {
     response
 }
 
-/// The answer that sends a client elsewhere.
-pub(super) fn moved(location: &str, with_body: bool) -> Response<Bytes> {
+/// The answer that sends a client elsewhere; one to GET and HEAD says of what type its body is or would be.
+pub(super) fn moved(location: &str, method: &Method) -> Response<Bytes> {
     let mut response = bare(StatusCode::MOVED_PERMANENTLY);
     match HeaderValue::from_str(location) {
         Ok(value) => response.headers_mut().insert(LOCATION, value),
         Err(_) => return bare(StatusCode::BAD_REQUEST),
     };
-    if with_body {
+    if method == Method::GET || method == Method::HEAD {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    }
+    if method == Method::GET {
         let escaped = location.replace('&', "&amp;").replace('"', "&#34;");
         *response.body_mut() = format!("<a href=\"{escaped}\">Moved Permanently</a>.\n\n").into();
     }

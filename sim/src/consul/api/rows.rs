@@ -53,7 +53,10 @@ pub(super) fn service(value: &Value, path: &str, decoder: Decoder) -> decode::Re
         match field.as_str() {
             "id" => service.id = decode::text(value, &at(path, "ID"))?,
             "service" => service.name = decode::text(value, &at(path, "Service"))?,
-            "tags" => service.tags = decode::texts(value, &at(path, "Tags"))?.unwrap_or_default(),
+            "tags" => {
+                service.lists_tags = !value.is_null();
+                service.tags = decode::texts(value, &at(path, "Tags"))?.unwrap_or_default();
+            }
             "address" => service.address = decode::text(value, &at(path, "Address"))?,
             "taggedaddresses" => {
                 let addresses = addresses(value, path)?;

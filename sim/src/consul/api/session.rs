@@ -19,6 +19,8 @@ const LOCK_DELAY_DEFAULT: i64 = 15_000_000_000;
 /// A number below this is of seconds, and of nanoseconds from it on.
 const LOCK_DELAY_SECONDS_BELOW: i64 = 1000;
 const CHECK_IDS: &str = "[]types.CheckID";
+const BEHAVIOR: &str = "structs.SessionBehavior";
+const SERVICE_CHECK: &str = "structs.ServiceCheck";
 const GO_TYPE: &str = "struct { LockDelay interface {}; *structs.Alias }";
 
 /// Which sessions are read.
@@ -49,7 +51,8 @@ pub(super) fn create(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure
         service_checks: None,
         checks: Some(vec![SERF_HEALTH.to_owned()]),
     };
-    if !call.body.is_empty() {
+    // A body that says no length is none to it.
+    if !call.body.is_empty() && !call.chunked {
         decode::parse(call.body)
             .and_then(|body| read(&body, &mut request))
             .map_err(|why| Failure::bad(format!("Request decode failed: {why}")))?;
@@ -76,7 +79,7 @@ fn read(body: &Value, request: &mut Request) -> decode::Result<()> {
             "name" => request.name = decode::text(value, ".Name")?,
             "node" => request.node = decode::text(value, ".Node")?,
             "lockdelay" => request.lock_delay_nanos = lock_delay(value)?,
-            "behavior" => request.behavior = decode::text(value, ".Behavior")?,
+            "behavior" => request.behavior = decode::text_as(value, ".Behavior", BEHAVIOR)?,
             "ttl" => request.ttl = decode::text(value, ".TTL")?,
             _ => {}
         }
@@ -112,7 +115,7 @@ fn service_checks(value: &Value) -> decode::Result<Option<Vec<ServiceCheck>>> {
             .iter()
             .map(|item| {
                 let mut check = ServiceCheck { id: String::new(), namespace: String::new() };
-                for (name, _, value) in decode::fields(item, "structs.ServiceCheck")? {
+                for (name, _, value) in decode::fields_at(item, ".ServiceChecks", SERVICE_CHECK)? {
                     match name.as_str() {
                         "id" => check.id = decode::text(value, "ServiceCheck.ServiceChecks.ID")?,
                         "namespace" => {
@@ -155,7 +158,7 @@ pub(super) fn destroy(_: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failur
 
 pub(super) fn info(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
     let id = id(call)?;
-    consul.state.sessions.find(id).map_err(Failure::internal)?;
+    consul.state.sessions.find(id).map_err(|why| Failure::internal(why).of_query())?;
     Ok(Outcome::Read(super::Read::Session(Read::One(id.to_owned()))))
 }
 

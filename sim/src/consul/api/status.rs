@@ -22,5 +22,13 @@ pub(super) fn datacenters(consul: &mut Consul, call: &Call<'_>) -> Result<Outcom
         let fetched = consul.cache.ask("datacenters".to_owned(), consul.now);
         fetched.map_or(Cached::Miss, Cached::Hit).tell(response);
     }
+    // What is wrong is said, and then what was asked for.
+    if let Some(wrong) = &call.wrong
+        && let Outcome::Answer(response) = &mut outcome
+    {
+        let mut both = wrong.clone().into_response();
+        *both.body_mut() = [both.body().as_ref(), response.body()].concat().into();
+        *response = both;
+    }
     Ok(outcome)
 }

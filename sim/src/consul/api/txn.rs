@@ -19,6 +19,8 @@ use crate::consul::state::txn::{Done, KvOperation, Operation, Refusal};
 use crate::consul::state::{Applied, Command};
 
 const OPERATIONS_MAX: usize = 64;
+/// The option that says how long a transaction may be.
+pub(super) const LIMIT: &str = "txn_max_req_len";
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -55,10 +57,15 @@ struct Error {
 }
 
 pub(super) fn endpoint(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, Failure> {
-    kv::check_size(call.body, "txn_max_req_len")?;
-    let (given, mut operations) = decode::parse(call.body)
-        .and_then(|body| operations(&body))
-        .map_err(|why| Failure::bad(format!("Failed to parse body: {why}")))?;
+    kv::check_size(call, LIMIT)?;
+    // A body that comes without its length is read up to the limit, and so may be cut short.
+    let body = &call.body[..call.body.len().min(kv::SIZE_MAX)];
+    let (given, mut operations) = match decode::parse(body) {
+        Err(why) if body.len() < call.body.len() && why.ends_with("EOF") => return Err(cut_short()),
+        parsed => parsed
+            .and_then(|body| operations(&body))
+            .map_err(|why| Failure::bad(format!("Failed to parse body: {why}")))?,
+    };
     if given > OPERATIONS_MAX {
         return Err(Failure::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -72,10 +79,20 @@ pub(super) fn endpoint(consul: &mut Consul, call: &Call<'_>) -> Result<Outcome, 
             node.datacenter.clone_from(&consul.config.datacenter);
         }
     }
-    Ok(match operations.iter().any(Operation::writes) {
-        true => Outcome::Write(Proposal::Command(Command::Txn(operations)), finish),
-        false => Outcome::Read(super::Read::Txn(Read(operations))),
-    })
+    if operations.iter().any(Operation::writes) {
+        return Ok(Outcome::Write(Proposal::Command(Command::Txn(operations)), finish));
+    }
+    // How fresh an answer must be is asked only of one that reads.
+    match &call.wrong {
+        Some(wrong) => Err(wrong.clone()),
+        None => Ok(Outcome::Read(super::Read::Txn(Read(operations)))),
+    }
+}
+
+fn cut_short() -> Failure {
+    let max = kv::SIZE_MAX;
+    let text = format!("Request body too large, max size: {max} bytes. See {}{LIMIT}.", kv::OPTIONS);
+    Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text).closing()
 }
 
 /// A transaction that only reads, which is answered without the log.

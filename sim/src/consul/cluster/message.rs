@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::TRANSFER_ENCODING;
 use http::{Method, Request, Response, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +103,9 @@ pub(super) struct Forwarded {
     token: Option<String>,
     #[serde(with = "base64")]
     body: Bytes,
+    /// Whether the body came without its length, which some endpoints mind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    chunked: bool,
 }
 
 const TOKEN: &str = "x-consul-token";
@@ -117,6 +121,7 @@ impl Forwarded {
             uri: request.uri().to_string(),
             token: token.map(|token| token.trim_start_matches("Bearer ").to_owned()),
             body: request.body().clone(),
+            chunked: request.headers().contains_key(TRANSFER_ENCODING),
         }
     }
 
@@ -131,6 +136,9 @@ impl Forwarded {
         let mut request = Request::builder().method(method).uri(uri);
         if let Some(token) = &self.token {
             request = request.header(TOKEN, token);
+        }
+        if self.chunked {
+            request = request.header(TRANSFER_ENCODING, "chunked");
         }
         request.body(self.body.clone()).ok()
     }

@@ -195,6 +195,7 @@ impl Builder {
         self.census.agents = self.census.agents.min(AGENTS_MAX);
         self.chaos.set_census(self.census);
         let shell = Shell::new(clock, Shared::new(self.fleet()), Rc::new(Log))
+            .with_half_closed_clients()
             .with_chaos(self.chaos.clone(), self.seed.stream("chaos", "requests"));
         let nodes = 1..self.census.servers + self.census.agents;
         let others: Vec<_> = nodes.map(|node| shell.clone().on_node(node)).collect();

@@ -1,7 +1,9 @@
 //! One connection: requests read one after another, each answered before the next is looked at.
 //!
 //! While an answer is on its way the stream is read on, to see that the client has gone: then nobody waits
-//! for the answer any more. A connection that ends with bytes unread lingers a moment, because a reset
+//! for the answer any more. A real server cannot tell a client that has gone from one that has only said all
+//! it had to say, and keeps waiting for both ([`Shell::with_half_closed_clients`]); in a simulation nobody
+//! does the latter. A connection that ends with bytes unread lingers a moment, because a reset
 //! would take the answer from the client.
 
 use std::io;
@@ -18,12 +20,13 @@ use super::gzip;
 use super::request::{Expects, Head, Length, Refusal, Scan, Target};
 use super::response::{Manner, encode, own};
 use super::{Clock, Observer, Shell};
+use crate::consul::api::{Fate, fate, left_of};
 
-/// The most a request's body can hold. It is more than any endpoint takes, so that the endpoint says so.
-const BODY_MAX: usize = 1024 * 1024;
-/// What an endpoint that stores bodies takes.
-const VALUE_MAX: u64 = 512 * 1024;
-/// Up to this a body nobody wants is read to keep the connection.
+/// The most a request's body can hold. Consul sets no limit but to what says its length to the endpoints of
+/// keys and transactions; somewhere there must be one.
+const BODY_MAX: usize = 64 * 1024 * 1024;
+/// A body nobody wants is read to keep the connection if it says a length below this, or none and is no
+/// longer.
 const SKIPPED_MAX: u64 = 256 * 1024;
 /// How much a client can send ahead of an answer.
 const AHEAD_MAX: usize = 64 * 1024;
@@ -70,11 +73,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.stream.flush().await
     }
 
-    /// Returns when the client has gone.
-    async fn gone(&mut self) {
+    /// Returns when the client has gone. One that only sends no more may still want its answer: whether it
+    /// is taken for gone, `half_closed_waits` says.
+    async fn gone(&mut self, half_closed_waits: bool) {
         while self.buffer.len() < AHEAD_MAX {
-            if !matches!(self.fill().await, Ok(true)) {
-                return;
+            match self.fill().await {
+                Ok(true) => {}
+                Ok(false) if half_closed_waits => break,
+                _ => return,
             }
         }
         // Whoever sends that much ahead is there, and is not read further.
@@ -114,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Ok(false) => return Ok(Body::Refused(unreadable("unexpected EOF"))),
                 Err(Broken::Malformed(why)) => return Ok(Body::Refused(unreadable(why))),
                 Err(Broken::TooLong) => {
-                    return Ok(Body::Refused(too_large("Request body too large".to_owned())));
+                    return Ok(Body::Refused(too_large()));
                 }
             }
         }
@@ -123,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Reads past a body that nobody wants; false when it is too long for that.
     async fn skip(&mut self, length: Length) -> io::Result<bool> {
         match length {
-            Length::Known(length) if length > SKIPPED_MAX => Ok(false),
+            Length::Known(length) if length >= SKIPPED_MAX => Ok(false),
             Length::Known(mut left) => {
                 while left > 0 {
                     if self.buffer.is_empty() && !self.fill().await? {
@@ -230,7 +236,7 @@ async fn exchange<C: Clock, O: Observer, S: AsyncRead + AsyncWrite + Unpin>(
             tokio::select! {
                 biased;
                 response = shell.answer(client, &request) => Some(response),
-                () = wire.gone() => None,
+                () = wire.gone(shell.half_closed_waits) => None,
             }
         }
     };
@@ -270,16 +276,21 @@ async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
     if length == Length::Known(0) {
         return Ok((nothing, false));
     }
-    // Only a PUT has a body that anybody reads.
-    if request.method() != Method::PUT {
+    let known = match length {
+        Length::Known(length) => Some(length),
+        Length::Chunked => None,
+    };
+    let unwanted = match fate(request.method(), request.uri(), known) {
+        Fate::Read if known.is_some_and(|length| length > BODY_MAX as u64) => {
+            return Ok((Body::Refused(too_large()), true));
+        }
+        Fate::Read => None,
+        Fate::Unread => Some(nothing),
+        Fate::Refused(response) => Some(Body::Refused(*response)),
+    };
+    if let Some(body) = unwanted {
         let unread = expects == Expects::Continue || !wire.skip(length).await?;
-        return Ok((nothing, unread));
-    }
-    if let Length::Known(length) = length
-        && let Some(refused) = oversized(request.uri().path(), length)
-    {
-        // Go reads on only when that is cheap.
-        return Ok((Body::Refused(refused), true));
+        return Ok((body, unread));
     }
     if expects == Expects::Continue {
         wire.send(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
@@ -291,31 +302,17 @@ async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
             None => Body::Refused(unreadable("unexpected EOF")),
         },
     };
-    let broken = matches!(body, Body::Refused(_));
-    Ok((body, broken))
-}
-
-/// The refusal of a body that is longer than its endpoint takes, said before it is read.
-fn oversized(path: &str, length: u64) -> Option<Response<Bytes>> {
-    let knob = match path {
-        path if path.starts_with("/v1/kv/") => Some("kv_max_value_size"),
-        "/v1/txn" => Some("txn_max_req_len"),
-        _ => None,
+    let unread = match &body {
+        Body::Refused(_) => true,
+        Body::Whole(body) if body.len() as u64 <= SKIPPED_MAX => false,
+        Body::Whole(body) => left_of(request.uri(), body) as u64 > SKIPPED_MAX,
     };
-    match knob {
-        Some(knob) if length > VALUE_MAX => Some(too_large(format!(
-            "Request body({length} bytes) too large, max size: {VALUE_MAX} bytes. \
-             See https://www.consul.io/docs/agent/options.html#{knob}."
-        ))),
-        _ if length > BODY_MAX as u64 => Some(too_large("Request body too large".to_owned())),
-        _ => None,
-    }
+    Ok((body, unread))
 }
 
-fn too_large(text: String) -> Response<Bytes> {
-    said(StatusCode::PAYLOAD_TOO_LARGE, text)
+fn too_large() -> Response<Bytes> {
+    said(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large".to_owned())
 }
-
 fn unreadable(why: &str) -> Response<Bytes> {
     said(StatusCode::INTERNAL_SERVER_ERROR, why.to_owned())
 }

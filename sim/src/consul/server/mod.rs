@@ -103,6 +103,7 @@ pub struct Shell<C, O> {
     observer: Rc<O>,
     clients: Clients,
     weather: Option<Rc<Weather>>,
+    half_closed_waits: bool,
 }
 
 impl<C: Clone, O> Clone for Shell<C, O> {
@@ -114,6 +115,7 @@ impl<C: Clone, O> Clone for Shell<C, O> {
             observer: Rc::clone(&self.observer),
             clients: self.clients.clone(),
             weather: self.weather.clone(),
+            half_closed_waits: self.half_closed_waits,
         }
     }
 }
@@ -121,7 +123,23 @@ impl<C: Clone, O> Clone for Shell<C, O> {
 impl<C: Clock, O: Observer> Shell<C, O> {
     /// Shares `shared` with clients, in fair weather.
     pub fn new(clock: C, shared: Shared, observer: Rc<O>) -> Self {
-        Self { clock, shared, node: 0, observer, clients: Clients::default(), weather: None }
+        Self {
+            clock,
+            shared,
+            node: 0,
+            observer,
+            clients: Clients::default(),
+            weather: None,
+            half_closed_waits: false,
+        }
+    }
+
+    /// The same for clients that may close their side of a connection and still want their answer, as they
+    /// may with a real server. One that is gone altogether then keeps its place until its answer is there.
+    #[must_use]
+    pub fn with_half_closed_clients(mut self) -> Self {
+        self.half_closed_waits = true;
+        self
     }
 
     /// The same under what `chaos` says, with its dice.

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 
 /// What Go keeps back to see whether more comes.
@@ -69,8 +69,10 @@ pub(super) fn encode(out: &mut Vec<u8>, response: &Response<Bytes>, manner: Mann
         line(out, kind.as_bytes());
     }
     // Without a length an old client sees the end of the body by the end of the connection.
-    let keep = manner.keep && !(manner.old && chunked);
+    let announced = headers.contains_key(CONNECTION);
+    let keep = manner.keep && !announced && !(manner.old && chunked);
     match (manner.old, keep) {
+        (false, false) if announced => {}
         (false, false) => out.extend_from_slice(b"Connection: close\r\n"),
         (true, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
         _ => {}

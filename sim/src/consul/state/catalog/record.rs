@@ -77,6 +77,10 @@ pub(in crate::consul) struct Service {
     pub(in crate::consul) id: String,
     pub(in crate::consul) name: String,
     pub(in crate::consul) tags: Vec<String>,
+    /// Whether it was given a list of tags, if only an empty one: Consul shows both alike, and takes one for
+    /// a change of the other.
+    #[serde(default)]
+    pub(in crate::consul) lists_tags: bool,
     pub(in crate::consul) address: String,
     pub(in crate::consul) tagged_addresses: BTreeMap<String, ServiceAddress>,
     pub(in crate::consul) meta: Option<BTreeMap<String, String>>,
