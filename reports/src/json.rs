@@ -32,7 +32,7 @@ pub fn json(suite: &SuiteReport) -> String {
 
 /// The same document for a parser, and harmless where somebody prints it: what JSON may hold as it is but
 /// a terminal would obey is escaped. Such characters stand inside of strings only.
-fn printable(document: &str) -> String {
+pub(crate) fn printable(document: &str) -> String {
     let mut out = String::with_capacity(document.len());
     for character in document.chars() {
         if character != '\n' && is_treacherous(character) {

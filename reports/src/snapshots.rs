@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::specimens::{hostile, hostile_suite, leader_kill, leader_kill_violations, suite};
+use crate::specimens::{HOSTILE, hostile, hostile_suite, leader_kill, leader_kill_violations, suite};
 use crate::story::{StoryOptions, decisive, line, story};
 use crate::suite::SuiteReport;
 use crate::{failure, github, json, junit, mermaid, perfetto, plot, recovery_csv, shiviz, table};
@@ -236,10 +236,16 @@ fn hostile_text_in_traces_and_diagrams() {
         github::annotations(&hostile_suite()),
         github::summary(&hostile_suite()),
         recovery_csv(&hostile_suite()).expect("a table"),
+        plot::bars(HOSTILE, HOSTILE, &[(HOSTILE.to_owned(), 1.0)]),
+        plot::share(
+            plot::Labels { title: HOSTILE, x: HOSTILE, y: HOSTILE },
+            &[plot::Line { name: HOSTILE.to_owned(), points: vec![(0.0, 0.5), (1.0, 1.0)] }],
+        ),
     ] {
         assert_is_harmless(&text);
     }
     assert!(!mermaid(&record, &violations[0]).contains("<script"));
+    assert!(!plot::bars(HOSTILE, HOSTILE, &[(HOSTILE.to_owned(), 1.0)]).contains("<script"));
     // Between fences text is text; a fence is never shorter than what it holds.
     let summary = github::summary(&hostile_suite());
     let outside: String = summary.split("```").step_by(2).collect();

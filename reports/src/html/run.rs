@@ -174,7 +174,7 @@ impl Data {
                 .into_iter()
                 .map(|track| TrackData {
                     sort: track.sort.name(),
-                    title: track.title,
+                    title: known_as(&track.title),
                     host: track.host,
                     rows: track
                         .rows

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::Section;
 use super::rows::{parts, worst_first};
-use crate::text::{grouped, plain};
+use crate::json::printable;
+use crate::text::{grouped, plain, visible};
 
 /// Every cell as CSV, one a line, with a line of names first.
 ///
@@ -39,19 +40,19 @@ pub fn csv(sections: &[Section]) -> Result<String, csv::Error> {
                 time.map_or_else(String::new, |time| format!("{:.3}", time.as_secs_f64()))
             };
             writer.write_record([
-                section.title.clone(),
+                plain(&section.title),
                 instances.unwrap_or_default(),
                 row.lock.map_or("", |part| part.name()).to_owned(),
                 row.backup.map_or("", |part| part.name()).to_owned(),
                 row.catalog.map_or("", |part| part.name()).to_owned(),
                 row.consul.map_or("", |part| part.name()).to_owned(),
-                fault.to_owned(),
+                plain(fault),
                 cell.runs.to_string(),
                 cell.recovered().to_string(),
                 seconds(cell.median()),
                 seconds(cell.longest()),
-                cell.slowest.as_ref().map_or_else(String::new, |example| example.replay.clone()),
-                cell.stranded.as_ref().map_or_else(String::new, |example| example.replay.clone()),
+                cell.slowest.as_ref().map_or_else(String::new, |example| visible(&example.replay)),
+                cell.stranded.as_ref().map_or_else(String::new, |example| visible(&example.replay)),
             ])?;
         }
     }
@@ -65,7 +66,7 @@ pub fn csv(sections: &[Section]) -> Result<String, csv::Error> {
 /// None that these values can have; those of the serializer are passed on.
 pub fn json(sections: &[Section]) -> serde_json::Result<String> {
     let document = Document { version: 1, sections: sections.iter().map(JsonSection::of).collect() };
-    serde_json::to_string_pretty(&document).map(|text| text + "\n")
+    serde_json::to_string_pretty(&document).map(|text| printable(&text) + "\n")
 }
 
 #[derive(Serialize)]

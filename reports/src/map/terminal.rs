@@ -49,7 +49,7 @@ pub fn terminal(sections: &[Section], options: &MapOptions) -> String {
 
 fn grid(section: &Section, options: &MapOptions, out: &mut String) -> std::fmt::Result {
     let map = &section.map;
-    let title = style(&section.title).bold().force_styling(options.color);
+    let title = style(plain(&section.title)).bold().force_styling(options.color);
     writeln!(
         out,
         "{title}: {} of {}, {} of them whole at the end; {}, {} of fault",

@@ -6,6 +6,7 @@ use ironbird_sim::recovery::{
 };
 
 use super::*;
+use crate::specimens::HOSTILE;
 
 fn state(instances: &[Instance], lock: Lock) -> ClusterState {
     ClusterState {
@@ -89,12 +90,19 @@ fn only_those_that_should_come_back_fail() {
 
 #[test]
 fn hostile_names_do_nothing() {
-    let hostile = [("\u{1b}[2Jkill|\n", None)];
-    let sections = [section("x", View::WHOLE, &hostile, true)];
-    for text in [terminal(&sections, &MapOptions::default()), markdown(&sections, 0)] {
-        assert!(!text.contains('\u{1b}'), "{text}");
+    let sections = [crate::specimens::section(HOSTILE)];
+    for text in [
+        terminal(&sections, &MapOptions::default()),
+        markdown(&sections, 0),
+        csv(&sections).unwrap(),
+        json(&sections).unwrap(),
+    ] {
+        let bad = |character: char| character != '\n' && crate::text::is_treacherous(character);
+        assert!(!text.contains(bad), "{text:?}");
+        assert!(!text.lines().any(|line| line.trim_start().starts_with(">>> forged")), "{text}");
     }
-    assert!(markdown(&sections, 0).contains("kill\\|"));
+    let hostile = [("kill|\n", None)];
+    assert!(markdown(&[section("x", View::WHOLE, &hostile, true)], 0).contains("kill\\|"));
 }
 
 #[test]
