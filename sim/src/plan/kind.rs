@@ -142,6 +142,8 @@ pub enum FaultKind {
     LoseDisk,
     /// A node of Consul tells the catalog nothing of what its clients register and report.
     StallAntiEntropy,
+    /// An agent of Consul that is no server turns to another server, as it does by itself every few minutes.
+    Rebalance,
     /// A node of Consul, or the object store, answers its clients otherwise than it should.
     Trouble(Trouble),
     /// From now on the scheduler keeps so many instances. If that is fewer, the target goes first, then
@@ -213,6 +215,7 @@ impl FaultKind {
             Self::CatalogLag { .. } => "catalog-lag",
             Self::LoseDisk => "lose-disk",
             Self::StallAntiEntropy => "stall-anti-entropy",
+            Self::Rebalance => "rebalance",
             Self::Trouble(trouble) => trouble.name(),
             Self::Scale { .. } => "scale",
             Self::Roll { .. } => "roll",
@@ -221,7 +224,7 @@ impl FaultKind {
     }
 
     /// Every name, for messages.
-    pub const NAMES: [&'static str; 39] = [
+    pub const NAMES: [&'static str; 41] = [
         "kill",
         "power-loss",
         "stop",
@@ -250,11 +253,13 @@ impl FaultKind {
         "catalog-lag",
         "lose-disk",
         "stall-anti-entropy",
+        "rebalance",
         "errors",
         "slow",
         "stale",
         "stale-reads",
         "leaderless",
+        "spurious-wakes",
         "refuse",
         "hang",
         "index-reset",
@@ -365,7 +370,13 @@ impl FaultKind {
                 | Trouble::Hang,
             ) if !are(&[Ground::Consul, Ground::Store]) => "a node of Consul or the store",
             Self::StallAntiEntropy
-            | Self::Trouble(Trouble::Leaderless | Trouble::IndexReset | Trouble::StaleReads)
+            | Self::Rebalance
+            | Self::Trouble(
+                Trouble::Leaderless
+                | Trouble::SpuriousWakes { .. }
+                | Trouble::IndexReset
+                | Trouble::StaleReads,
+            )
             | Self::Duplicate { .. }
                 if !are(&[Ground::Consul]) =>
             {
@@ -395,6 +406,7 @@ impl FaultKind {
             | Self::KillCommand { .. }
             | Self::Scale { .. }
             | Self::Roll { .. }
+            | Self::Rebalance
             | Self::Trouble(Trouble::IndexReset) => Length::MOMENT,
             Self::Restart { .. } | Self::Swizzle { .. } | Self::Attrition => Length::END,
             Self::ClockStep { .. } => Length::ANY,
@@ -428,6 +440,7 @@ impl fmt::Display for FaultKind {
                 write!(f, ", {} behind", time(*delay))
             }
             Self::Trouble(Trouble::Slow { latency }) => write!(f, ", {latency} more"),
+            Self::Trouble(Trouble::SpuriousWakes { share }) => write!(f, ", {}", percent(share)),
             Self::Trouble(Trouble::Errors { status, share }) => {
                 write!(f, ", {} {}", percent(share), status.as_u16())
             }
