@@ -40,6 +40,7 @@ built_in![
     "partitions/leader-cut-from-consul.toml",
     "partitions/leader-cut-from-replicas.toml",
     "partitions/leader-paused.toml",
+    "partitions/leader-renews-late.toml",
     "partitions/one-way-from-consul.toml",
     "partitions/one-way-to-consul.toml",
     "snapshots/backup-hangs.toml",

@@ -174,3 +174,40 @@ async fn who_never_ends_a_request_keeps_nobody_else_waiting() {
     until_connected(&consul, 1).await;
     consul.shutdown().await;
 }
+
+#[tokio::test]
+#[ignore = "wants 400 open files"]
+async fn who_never_reads_its_answers_keeps_nobody_else_waiting() {
+    const VALUE: usize = 512 * 1024;
+    let consul = FakeConsul::builder().start().await.expect("it starts");
+    let mut writer = Client::connect(consul.addr(), 1).await.expect("a connection");
+    let value = "x".repeat(VALUE);
+    assert_eq!(writer.ask("PUT", "/v1/kv/big", &value).await.expect("an answer").status, 200);
+    let before = memory();
+    let mut slow = Vec::new();
+    for _ in 0..200 {
+        let mut client = Client::connect(consul.addr(), 9).await.expect("a connection");
+        // Far more than the kernel keeps for somebody who does not read.
+        for _ in 0..16 {
+            client.send("GET", "/v1/kv/big?raw", "").await.expect("it is sent");
+        }
+        slow.push(client);
+    }
+    until_connected(&consul, 201).await;
+    for round in 0..100 {
+        let answer = writer.ask("PUT", "/v1/kv/small", &round.to_string()).await.expect("an answer");
+        assert_eq!(answer.status, 200);
+    }
+    let grown = memory().saturating_sub(before);
+    println!("200 clients that do not read 8 MB each: {grown} kB");
+    // An answer at a time for each, on this side and on its way.
+    assert!(grown < 200 * 2 * 1024, "{grown} kB");
+    assert_eq!(
+        slow[7].answer().await.expect("an answer").body.len(),
+        VALUE,
+        "who reads after all has it all"
+    );
+    drop(slow);
+    until_connected(&consul, 1).await;
+    consul.shutdown().await;
+}

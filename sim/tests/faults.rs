@@ -250,6 +250,16 @@ fn while_a_node_is_in_maintenance_no_service_on_it_passes() {
 }
 
 #[test]
+fn consul_without_a_leader_says_so_and_is_back_at_the_end() {
+    let record = fly("[[fault]]\nat = \"150s\"\nfor = \"90s\"\ntarget = \"consul\"\nkind = \"leaderless\"");
+    let deposed = |what: &What| matches!(what, What::Consul(ConsulEvent::LeaderDeposed { .. }));
+    let back = |what: &What| matches!(what, What::Consul(ConsulEvent::LeaderEstablished { .. }));
+    assert_eq!((when(&record, "consul", deposed).len(), when(&record, "consul", back).len()), (1, 1));
+    let ended = |event: &&Event| matches!(&event.what, What::Consul(ConsulEvent::SessionInvalidated { why, .. }) if why == "expired");
+    assert_eq!(events(&record, 150, 240).filter(ended).count(), 0, "nobody expires anything");
+}
+
+#[test]
 fn a_fast_clock_makes_everything_on_its_machine_happen_sooner() {
     let renewals = |rate: &str| {
         let record = fly(&format!(

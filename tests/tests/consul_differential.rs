@@ -6,7 +6,7 @@
 //! Draws are the same every time: the seed is [`SEED`] unless `IRONBIRD_DIFFERENTIAL_SEED` says another.
 //! How many sequences there are `IRONBIRD_DIFFERENTIAL_SEQUENCES` says: by default [`MANY`] where a real
 //! Consul is required (`IRONBIRD_REQUIRE_CONSUL`), and [`FEW`] elsewhere. The long tier is 50,000.
-//! A difference that does not show again when the same is played once more is printed as intermittent; more
+//! A difference that does not show every time the same is played is printed as intermittent; more
 //! than [`INTERMITTENT`] of them in a thousand sequences fail.
 //! `IRONBIRD_DIFFERENTIAL_FAILURES` keeps on drawing until so many were found,
 //! and `IRONBIRD_DIFFERENTIAL_ALL` also draws what is switched off because it is known to differ.

@@ -188,8 +188,7 @@ fn normal(answer: &[u8]) -> String {
     } else {
         text += &String::from_utf8_lossy(body);
     }
-    for name in
-        ["Date: ", "X-Consul-Index: ", "\"CreateIndex\":", "\"ModifyIndex\":", "{\"ID\":\""] {
+    for name in ["Date: ", "X-Consul-Index: ", "\"CreateIndex\":", "\"ModifyIndex\":", "{\"ID\":\""] {
         text = without_value(&text, name);
     }
     if text.len() > 4000 {

@@ -89,7 +89,7 @@ A chaos plan is a list of faults; `at` counts from the start and may be a range:
   kind = \"stale\"        # the catalog of this much earlier
   delay = \"5s\"
 Kinds: stale (delay), slow (latency, may be a range), leaderless, errors (status, share), refuse, hang,
-index-reset (no `for`)
+spurious-wakes (share), revoke-tokens, index-reset (no `for`)
 Kinds for clusters: kill-leader (wipe), kill-server (target, wipe), pause-server (target), isolate (target);
 a target is leader, follower, or a node like server-2 or agent-1; with `wipe = true` it loses its disk";
 

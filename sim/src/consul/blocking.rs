@@ -4,6 +4,9 @@
 //! index is past the one it was given. At its deadline it answers what there is, with the index of its
 //! last evaluation. So an index that moves without waking anybody stays unseen, and an index from the
 //! future waits to the end, whatever happens meanwhile.
+//!
+//! A real server also wakes those who wait for what is not there when something nearby in its tree is written,
+//! and answers them the same with a greater index. [`Consul::set_spurious_wakes`] says how often here.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -55,6 +58,8 @@ pub struct Blocked {
     reader: IpAddr,
     until: Until,
     seen: Seen,
+    /// The greatest index it was looked at with.
+    looked: u64,
     deadline: Duration,
 }
 
@@ -77,7 +82,15 @@ impl Blocked {
         };
         let jitter = if of_events { Duration::ZERO } else { consul.draw_below(wait / JITTER_FRACTION) };
         let deadline = consul.now + wait + jitter;
-        Self { read, form, reader, until, seen, deadline }
+        Self { read, form, reader, until, looked: seen.index, seen, deadline }
+    }
+
+    /// Whether it is woken though nothing it watches was written: only its index has moved, with something
+    /// beside it.
+    fn stirs(&self, consul: &Consul, seen: &Seen) -> bool {
+        let moved = matches!(self.until, Until::Past(_)) && seen.index > self.looked;
+        // Its deadline tells it from the others, and its index this look from the next.
+        moved && share_of(self.deadline.as_nanos() as u64 ^ seen.index) < consul.spurious_wakes()
     }
 
     /// When the query answers at the latest.
@@ -87,13 +100,23 @@ impl Blocked {
 
     pub(super) fn poll(&mut self, consul: &Consul) -> Option<Response<Bytes>> {
         let seen = self.read.seen(consul, self.reader);
-        if seen.written > self.seen.written || seen.hash != self.seen.hash {
+        let index = seen.index;
+        if seen.written > self.seen.written || seen.hash != self.seen.hash || self.stirs(consul, &seen) {
             self.seen = seen;
             if self.until.reached(&self.seen) {
                 return Some(self.read.answer(consul, self.reader, &self.form, self.seen.index));
             }
         }
+        self.looked = self.looked.max(index);
         (consul.now >= self.deadline)
             .then(|| self.read.answer(consul, self.reader, &self.form, self.seen.index))
     }
+}
+
+/// A number from 0 to below 1 that is anybody's guess, and for one `salt` always the same (splitmix64).
+fn share_of(salt: u64) -> f64 {
+    let mut mixed = salt.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)) as f64 / (u64::MAX as f64 + 1.0)
 }

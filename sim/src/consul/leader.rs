@@ -127,11 +127,7 @@ impl Consul {
     /// Takes over: every session has all of its time again, and what is deleted by now is forgotten in time.
     pub(super) fn leader_start(&mut self, index: u64) {
         self.leader_stop();
-        let sessions: Vec<_> =
-            self.state.sessions.iter().map(|session| (Rc::clone(&session.id), session.ttl())).collect();
-        for (id, ttl) in sessions {
-            self.session_arm(id, ttl);
-        }
+        self.sessions_arm();
         self.bury(index);
     }
 
@@ -140,6 +136,33 @@ impl Consul {
         let Leader { expiries, others, .. } = std::mem::take(&mut self.leader);
         for key in expiries.into_values().chain(others) {
             self.timers.cancel(Some(key));
+        }
+    }
+
+    /// Keeps no session's time any more, if it leads.
+    pub(super) fn leader_gone(&mut self) {
+        for key in std::mem::take(&mut self.leader.expiries).into_values() {
+            self.timers.cancel(Some(key));
+        }
+        if self.keeps_time() {
+            self.state.unlogged(ConsulEvent::LeaderDeposed { server: self.config.node.clone() });
+        }
+    }
+
+    /// Gives every session all of its time again, if it leads, and tells the catalog what it was not told.
+    pub(super) fn leader_back(&mut self) {
+        if self.keeps_time() {
+            self.sessions_arm();
+            self.state.unlogged(ConsulEvent::LeaderEstablished { server: self.config.node.clone() });
+        }
+        self.push();
+    }
+
+    fn sessions_arm(&mut self) {
+        let sessions: Vec<_> =
+            self.state.sessions.iter().map(|session| (Rc::clone(&session.id), session.ttl())).collect();
+        for (id, ttl) in sessions {
+            self.session_arm(id, ttl);
         }
     }
 
@@ -189,7 +212,7 @@ impl Consul {
     }
 
     fn session_arm(&mut self, id: Rc<str>, ttl: Duration) {
-        if ttl.is_zero() {
+        if ttl.is_zero() || self.leaderless {
             return;
         }
         let key = self.leader.expiries.remove(&id);

@@ -62,6 +62,9 @@ pub struct ConsulConfig {
     pub server_port: u16,
     /// The port gossip would reach it at.
     pub serf_port: u16,
+    /// How often a query is woken by what is beside what it watches, 0 to 1: see
+    /// [`Consul::set_spurious_wakes`].
+    pub spurious_wakes: f64,
     acl: Option<AclConfig>,
 }
 
@@ -74,6 +77,7 @@ impl ConsulConfig {
             address,
             server_port: 8300,
             serf_port: 8301,
+            spurious_wakes: 0.0,
             acl: None,
         }
     }
@@ -113,6 +117,10 @@ pub struct Consul {
     agent: agent::Local,
     /// Whether the catalog is told nothing of what the agent knows.
     sync_stalled: bool,
+    /// Whether it behaves as if there were no leader, whoever leads.
+    leaderless: bool,
+    /// How often a query is woken by what is beside what it watches, if not as configured.
+    spurious_wakes: Option<f64>,
     timers: timers::Timers,
     cluster: Option<Box<cluster::Cluster>>,
     cache: api::Cache,
@@ -142,6 +150,8 @@ impl Consul {
             leader: leader::Leader::default(),
             agent: agent::Local::default(),
             sync_stalled: false,
+            leaderless: false,
+            spurious_wakes: None,
             timers: timers::Timers::default(),
             cache: api::Cache::default(),
             cluster: None,
@@ -180,6 +190,7 @@ impl Consul {
                 timers::Due::Autopilot => self.autopilot_due(),
                 timers::Due::AntiEntropy => self.sync_due(),
                 timers::Due::Coordinate => self.coordinate_due(),
+                timers::Due::Rebalance => self.rebalance_due(),
                 timers::Due::Look(job) => self.look_again(job),
                 timers::Due::CallHangs(node) => self.call_hangs(node),
             }
@@ -253,6 +264,48 @@ impl Consul {
             false => self.maintenance_end(None),
         }
         self.settle_cluster();
+    }
+
+    /// Wakes a share of those who wait for something whenever what is beside it is written, 0 to 1. They are
+    /// answered as before, with a greater index. Not at all by default; a real server does so with 9 in 10
+    /// where there are next to no keys, and with 4 in 100 where there are a hundred. `None` is what was
+    /// configured.
+    pub fn set_spurious_wakes(&mut self, share: Option<f64>) {
+        self.spurious_wakes = share;
+    }
+
+    fn spurious_wakes(&self) -> f64 {
+        self.spurious_wakes.unwrap_or(self.config.spurious_wakes)
+    }
+
+    /// Takes every token away, from `now` on, but the anonymous one and the agent's own master token; or gives
+    /// them back. An agent that is no server notices up to [`cluster::Pace::acl_token_ttl`] later.
+    pub fn revoke_tokens(&mut self, now: Duration, revoked: bool) {
+        self.advance(now);
+        if let Some(acl) = &mut self.acl {
+            acl.revoke(revoked);
+        }
+    }
+
+    /// Takes the leader away, at `now`, or gives it back. Without one nothing expires, and the catalog is told
+    /// nothing of what this node's agent knows; a leader that is back gives every session all of its time
+    /// again. What requests are answered meanwhile is the business of whoever takes them.
+    pub fn set_leaderless(&mut self, now: Duration, leaderless: bool) {
+        self.advance(now);
+        if std::mem::replace(&mut self.leaderless, leaderless) == leaderless {
+            return;
+        }
+        match leaderless {
+            true => self.leader_gone(),
+            false => self.leader_back(),
+        }
+        self.changed();
+        self.settle_cluster();
+    }
+
+    /// Whether the catalog is told nothing of what this node's agent knows.
+    fn keeps_to_itself(&self) -> bool {
+        self.sync_stalled || self.leaderless
     }
 
     /// Grows whenever a blocking query may have something new to say.

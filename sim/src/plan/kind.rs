@@ -145,6 +145,8 @@ pub enum FaultKind {
     /// A check of a node of Consul itself is critical: none of the services on it passes. This one is that of
     /// maintenance; any other check of a node does the same.
     Maintenance,
+    /// An agent of Consul that is no server turns to another server, as it does by itself every few minutes.
+    Rebalance,
     /// A node of Consul, or the object store, answers its clients otherwise than it should.
     Trouble(Trouble),
     /// From now on the scheduler keeps so many instances. If that is fewer, the target goes first, then
@@ -217,6 +219,7 @@ impl FaultKind {
             Self::LoseDisk => "lose-disk",
             Self::StallAntiEntropy => "stall-anti-entropy",
             Self::Maintenance => "maintenance",
+            Self::Rebalance => "rebalance",
             Self::Trouble(trouble) => trouble.name(),
             Self::Scale { .. } => "scale",
             Self::Roll { .. } => "roll",
@@ -225,7 +228,7 @@ impl FaultKind {
     }
 
     /// Every name, for messages.
-    pub const NAMES: [&'static str; 40] = [
+    pub const NAMES: [&'static str; 42] = [
         "kill",
         "power-loss",
         "stop",
@@ -255,11 +258,13 @@ impl FaultKind {
         "lose-disk",
         "stall-anti-entropy",
         "maintenance",
+        "rebalance",
         "errors",
         "slow",
         "stale",
         "stale-reads",
         "leaderless",
+        "spurious-wakes",
         "refuse",
         "hang",
         "index-reset",
@@ -371,7 +376,13 @@ impl FaultKind {
             ) if !are(&[Ground::Consul, Ground::Store]) => "a node of Consul or the store",
             Self::StallAntiEntropy
             | Self::Maintenance
-            | Self::Trouble(Trouble::Leaderless | Trouble::IndexReset | Trouble::StaleReads)
+            | Self::Rebalance
+            | Self::Trouble(
+                Trouble::Leaderless
+                | Trouble::SpuriousWakes { .. }
+                | Trouble::IndexReset
+                | Trouble::StaleReads,
+            )
             | Self::Duplicate { .. }
                 if !are(&[Ground::Consul]) =>
             {
@@ -401,6 +412,7 @@ impl FaultKind {
             | Self::KillCommand { .. }
             | Self::Scale { .. }
             | Self::Roll { .. }
+            | Self::Rebalance
             | Self::Trouble(Trouble::IndexReset) => Length::MOMENT,
             Self::Restart { .. } | Self::Swizzle { .. } | Self::Attrition => Length::END,
             Self::ClockStep { .. } => Length::ANY,
@@ -434,6 +446,7 @@ impl fmt::Display for FaultKind {
                 write!(f, ", {} behind", time(*delay))
             }
             Self::Trouble(Trouble::Slow { latency }) => write!(f, ", {latency} more"),
+            Self::Trouble(Trouble::SpuriousWakes { share }) => write!(f, ", {}", percent(share)),
             Self::Trouble(Trouble::Errors { status, share }) => {
                 write!(f, ", {} {}", percent(share), status.as_u16())
             }

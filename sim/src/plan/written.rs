@@ -149,6 +149,7 @@ impl Written {
             "lose-disk" => FaultKind::LoseDisk,
             "stall-anti-entropy" => FaultKind::StallAntiEntropy,
             "maintenance" => FaultKind::Maintenance,
+            "rebalance" => FaultKind::Rebalance,
             "errors" => FaultKind::Trouble(Trouble::Errors {
                 status: self
                     .status
@@ -162,6 +163,9 @@ impl Written {
             "stale" => FaultKind::Trouble(Trouble::Stale { delay: field.delay(&mut self.delay)? }),
             "stale-reads" => FaultKind::Trouble(Trouble::StaleReads),
             "leaderless" => FaultKind::Trouble(Trouble::Leaderless),
+            "spurious-wakes" => FaultKind::Trouble(Trouble::SpuriousWakes {
+                share: field.rate(&mut self.rate, up_to_one, "from 0 to 1")?,
+            }),
             "refuse" => FaultKind::Trouble(Trouble::Refuse),
             "hang" => FaultKind::Trouble(Trouble::Hang),
             "index-reset" => FaultKind::Trouble(Trouble::IndexReset),
@@ -281,6 +285,7 @@ impl From<Fault> for Written {
                 written.status = Some(status.as_u16());
                 written.rate = Some(share);
             }
+            FaultKind::Trouble(Trouble::SpuriousWakes { share }) => written.rate = Some(share),
             FaultKind::Trouble(Trouble::Slow { latency }) => written.delay = Some(latency),
             FaultKind::Scale { instances } => written.instances = Some(instances),
             FaultKind::Roll { every } => written.every = Some(every),

@@ -96,8 +96,12 @@ impl SessionTtl {
                     session.due = session.due.max(event.at + 2 * session.ttl);
                 }
             }
-            What::Consul(ConsulEvent::LeaderDeposed { server }) if self.leader.as_ref() == Some(server) => {
+            // A server that is alone says so only when it acts as if there were no leader.
+            What::Consul(ConsulEvent::LeaderDeposed { server })
+                if self.leader.as_ref().is_none_or(|leader| leader == server) =>
+            {
                 self.leader = None;
+                self.clustered = true;
             }
             // A leader that is ended, or stands still, expires nothing, and cannot say so.
             What::FaultBegan { fault, .. }
@@ -187,6 +191,7 @@ mod tests {
 
     use super::super::Property;
     use super::super::testing::{Script, violated};
+    use super::ConsulEvent;
 
     /// In milliseconds.
     const TTL: u64 = 10_000;
@@ -284,6 +289,19 @@ mod tests {
             script.session_created("s", TTL).at(15_000).fault_began("consul", "pause consul for 25s");
             script.at(30_000).log("mysql-1", "no answer");
             script.at(40_000).fault_ended("consul", "pause consul for 25s");
+            script.at(expired_at).session_gone("s", "expired");
+            assert_eq!(found(&script).len(), violations, "expired at {expired_at} ms");
+        }
+    }
+
+    #[test]
+    fn nothing_is_due_while_a_lone_server_acts_without_a_leader() {
+        let deposed = ConsulEvent::LeaderDeposed { server: "consul".to_owned() };
+        let established = ConsulEvent::LeaderEstablished { server: "consul".to_owned() };
+        for (expired_at, violations) in [(40_000, 0), (60_000, 0), (65_001, 1)] {
+            let mut script = Script::new();
+            script.session_created("s", TTL).at(15_000).consul(deposed.clone());
+            script.at(30_000).log("mysql-1", "no answer").at(40_000).consul(established.clone());
             script.at(expired_at).session_gone("s", "expired");
             assert_eq!(found(&script).len(), violations, "expired at {expired_at} ms");
         }

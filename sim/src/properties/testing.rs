@@ -63,7 +63,7 @@ impl Script {
         self
     }
 
-    fn consul(&mut self, event: ConsulEvent) -> &mut Self {
+    pub(crate) fn consul(&mut self, event: ConsulEvent) -> &mut Self {
         self.push("consul", What::Consul(event))
     }
 

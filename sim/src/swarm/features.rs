@@ -390,6 +390,15 @@ pub(super) const FEATURES: [Feature; 47] = [
         let target = answering(hand.spec, dice);
         hand.lasting(FaultKind::Trouble(Trouble::Slow { latency }), target, dice)
     }),
+    feature("spurious-wakes", false, always, |hand, dice| {
+        let trouble = Trouble::SpuriousWakes { share: percent(dice, 1..=100) };
+        let target = consul(hand.spec, dice);
+        hand.lasting(FaultKind::Trouble(trouble), target, dice)
+    }),
+    feature("rebalance", false, always, |hand, dice| {
+        let target = consul(hand.spec, dice);
+        moment(FaultKind::Rebalance, target)
+    }),
     feature("index-reset", false, always, |hand, dice| {
         let target = consul(hand.spec, dice);
         moment(FaultKind::Trouble(Trouble::IndexReset), target)

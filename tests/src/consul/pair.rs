@@ -9,15 +9,16 @@
 //! - The cache of a real agent hears of a change a moment later too. What it answers from there is asked for
 //!   until it is what the fake says.
 //! - Once in a minute or two, when it likes, a real agent compares the whole catalog with what it knows and
-//!   writes again what it takes to be different. So a difference counts only if it shows twice; one that does
-//!   not is kept as [`Pair::intermittent`], for there must not be many.
+//!   writes again what it takes to be different. So a difference counts only if it shows every time; one that
+//!   does not is kept as [`Pair::intermittent`], for there must not be many.
 //! - A lock-delay outlives its play, by key. The keys of every play start with a word of their own.
 //! - A `WATCH` must be answered on the real side when the fake answers it. One that the real side answers
-//!   and the fake does not is a difference, but for one session, and keys and services that are not there: a
-//!   real server wakes those who watch for one when something nearby in its tree changes, which depends on the
-//!   ids it drew, and which its documentation allows. It may be woken by that and answered no sooner than
-//!   the fake, which waits for the thing itself; then the real one is asked again, as clients do. A watch of a node's services or checks may also reach it only after
-//!   the next request has moved its index; its answer is then compared with what the fake says at that moment.
+//!   and the fake does not is a difference, but for one session, and keys and services that are not there:
+//!   a real server wakes those who watch for one when something nearby in its tree changes, which depends
+//!   on the ids it drew, and which its documentation allows. It may be woken by that and answered no
+//!   sooner than the fake, which waits for the thing itself; then the real one is asked again, as clients
+//!   do. A watch of a node, or of a service's instances, may also reach it only after the next request has
+//!   moved its index; its answer is then compared with what the fake says at that moment.
 //! - A play takes less than a second, the fake's clock moves a millisecond a request. So TTLs and
 //!   lock-delays in a play are either none or seconds long, and waits of a query are a few milliseconds.
 
@@ -36,6 +37,10 @@ use super::{Answer, NODE, Request, Step};
 /// How long the real side may take for what the fake has done.
 const PATIENCE: Duration = Duration::from_millis(500);
 const MOMENT: Duration = Duration::from_micros(100);
+/// How often a difference must show to be one.
+const TRIES: usize = 5;
+/// From which try on both are started anew: a real agent's cache can be behind for as long as it likes.
+const FRESH: usize = 3;
 
 /// The two.
 #[derive(Debug)]
@@ -108,7 +113,7 @@ impl Pair {
         self.plays
     }
 
-    /// The differences that did not show again when the same was played once more.
+    /// The differences that did not show again when the same was played again.
     #[must_use]
     pub fn intermittent(&self) -> &[Difference] {
         &self.intermittent
@@ -124,20 +129,25 @@ impl Pair {
         self.intermittent = intermittent;
     }
 
-    /// Plays the steps to both and tidies up; once more if they differ.
+    /// Plays the steps to both and tidies up; again if they differ, and from [`FRESH`] on with both started anew.
     ///
     /// # Errors
-    /// The first difference, if there was one both times.
+    /// The first difference, if there was one every time.
     ///
     /// # Panics
     /// When the real server stops answering.
     pub fn play(&mut self, steps: &[Step]) -> Result<(), Box<Difference>> {
-        let Err(difference) = self.once(steps) else { return Ok(()) };
-        let again = self.once(steps);
-        if again.is_ok() {
-            self.intermittent.push(*difference);
+        let Err(first) = self.once(steps) else { return Ok(()) };
+        for again in 1..TRIES {
+            if again >= FRESH {
+                self.restart();
+            }
+            if self.once(steps).is_ok() {
+                self.intermittent.push(*first);
+                return Ok(());
+            }
         }
-        again
+        Err(first)
     }
 
     fn once(&mut self, steps: &[Step]) -> Result<(), Box<Difference>> {
@@ -351,11 +361,13 @@ impl Play<'_> {
         Ok(())
     }
 
-    /// Whether the real side took a watch of a node only after the index it watches had moved. That of a
-    /// node moves with everybody's services or checks, so that nothing else has changed in what it says.
+    /// Whether the real side took a watch of a node or of a service's instances only after the index it watches
+    /// had moved. That of a node moves with everybody's services or checks, that of instances with the checks
+    /// of their node, so that nothing else has changed in what it says.
     fn was_late(&mut self, path: &str, reals: &Answer) -> bool {
-        let of_node = ["/v1/catalog/node/", "/v1/health/node/"].iter().any(|start| path.starts_with(start));
-        let Some((now, _)) = path.split_once('?').filter(|_| of_node) else { return false };
+        let moves = ["/v1/catalog/node/", "/v1/health/node/", "/v1/catalog/service/"];
+        let moves = moves.iter().any(|start| path.starts_with(start));
+        let Some((now, _)) = path.split_once('?').filter(|_| moves) else { return false };
         let fakes = self.pair.fake.send(&Request::get(now));
         self.on_real.normalise(reals).text == self.on_fake.normalise(&fakes).text
     }

@@ -6,9 +6,37 @@ use std::fmt::Write as _;
 use super::generate::FEATURES;
 use super::section::{Section, Verdict};
 
-/// The page. It says what the sections say, and is made from them alone.
+/// A file of requests that another test plays to both: what it is called, and what is in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Script {
+    /// The file, beside the tests.
+    pub file: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+impl Script {
+    /// What is written over some of its requests, and how many follow.
+    fn parts(self) -> Vec<(&'static str, usize)> {
+        let mut parts: Vec<(&str, usize)> = Vec::new();
+        for line in self.text.lines() {
+            if let Some(title) = line.strip_prefix("## ").or_else(|| line.strip_prefix("# ")) {
+                parts.push((title, 0));
+            } else if !line.is_empty()
+                && !line.starts_with('#')
+                && let Some((_, count)) = parts.last_mut()
+            {
+                *count += 1;
+            }
+        }
+        parts.retain(|(_, count)| *count > 0);
+        parts
+    }
+}
+
+/// The page. It says what the sections and the scripts say, and is made from them alone.
 #[must_use]
-pub fn page(sections: &[Section]) -> String {
+pub fn page(sections: &[Section], scripts: &[Script]) -> String {
     let requests: usize = sections.iter().map(|section| section.steps.len()).sum();
     let mut page = format!(
         "# How the fake Consul compares with Consul 1.8.7\n\n\
@@ -17,7 +45,8 @@ pub fn page(sections: &[Section]) -> String {
          Each row is a script that is sent to a real server and to the fake, {requests} requests in all. *same* means \
          that every answer was the same: status, every header but four that are HTTP's own, and body, after \
          the few replacements listed in `tests/src/consul/normalise.rs`. *differs* means that it is known not to be, \
-         and the test fails when it becomes so. *not covered* means that nobody has looked.\n\n\
+         and the test fails when it becomes so; *may differ*, that a real server answers now this, now that, and \
+         the fake one of them. *same* with the name of another test means that it is that one which compares.\n\n\
          `tests/tests/consul_differential.rs` draws sequences of such requests by itself, 2,000 in continuous \
          integration, and finds no difference but those listed at the end.\n"
     );
@@ -31,9 +60,22 @@ pub fn page(sections: &[Section]) -> String {
             let verdict = match &section.verdict {
                 Verdict::Same => "same".to_owned(),
                 Verdict::Differs(why) => format!("**differs**: {why}"),
+                Verdict::MayDiffer(how) => format!("may differ: {how}"),
+                Verdict::Elsewhere(place) => format!("same: {place}"),
                 Verdict::NotCovered(why) => format!("not covered: {why}"),
             };
-            let _ = writeln!(page, "| {} | {} | {verdict} |", section.behaviour, section.steps.len());
+            let requests = match section.steps.len() {
+                0 => String::new(),
+                count => count.to_string(),
+            };
+            let _ = writeln!(page, "| {} | {requests} | {verdict} |", section.behaviour);
+        }
+    }
+    page.push_str("\n## Played by other tests\n");
+    for script in scripts {
+        let _ = write!(page, "\n`{}`\n\n| behaviour | requests | |\n|---|---|---|\n", script.file);
+        for (title, count) in script.parts() {
+            let _ = writeln!(page, "| {title} | {count} | same |");
         }
     }
     page.push_str("\n## What is drawn\n\n| kind of request | share | |\n|---|---|---|\n");

@@ -7,7 +7,8 @@
 //!
 //! Lines follow each other in one play until a line `---`; what comes after it starts from nothing.
 //! A section that says `~ differs: why` is a play of its own that is known not to be the same, and
-//! must not be; one that says `~ not covered: why` has no requests.
+//! must not be. One that says `~ may differ: how`, `~ elsewhere: which test` or `~ not covered: why` has no
+//! requests.
 
 use super::Step;
 
@@ -18,6 +19,10 @@ pub enum Verdict {
     Same,
     /// They do not, because of this.
     Differs(String),
+    /// They may differ, and both are right: this is how.
+    MayDiffer(String),
+    /// They do the same, as this shows.
+    Elsewhere(String),
     /// Nothing is known, because of this.
     NotCovered(String),
 }
@@ -65,6 +70,10 @@ pub fn parse(text: &str) -> Vec<Section> {
         let section = sections.last_mut().unwrap_or_else(|| panic!("{line:?} belongs to no section"));
         if let Some(why) = line.strip_prefix("~ differs: ") {
             section.verdict = Verdict::Differs(why.to_owned());
+        } else if let Some(how) = line.strip_prefix("~ may differ: ") {
+            section.verdict = Verdict::MayDiffer(how.to_owned());
+        } else if let Some(place) = line.strip_prefix("~ elsewhere: ") {
+            section.verdict = Verdict::Elsewhere(place.to_owned());
         } else if let Some(why) = line.strip_prefix("~ not covered: ") {
             section.verdict = Verdict::NotCovered(why.to_owned());
         } else if !line.starts_with('#') {

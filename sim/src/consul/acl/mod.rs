@@ -51,6 +51,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use serde::Deserialize;
@@ -123,6 +124,12 @@ pub(in crate::consul) struct Acl {
     tokens: BTreeMap<String, Rc<Authorizer>>,
     default: Option<String>,
     default_policy: DefaultPolicy,
+    /// The agent's own master token, which no server has to know.
+    agent_master: Option<String>,
+    /// Whether the servers know no tokens.
+    revoked: bool,
+    /// What an agent remembers of tokens, and since when.
+    remembered: BTreeMap<String, (Duration, Result<Rc<Authorizer>, NotFound>)>,
 }
 
 impl Acl {
@@ -161,7 +168,45 @@ impl Acl {
             tokens.insert(secret.clone(), Authorizer::new(Rules::everything(), default));
         }
         let named = |secret: &Option<String>| secret.clone().filter(|secret| !secret.is_empty());
-        Ok(Self { tokens, default: named(unnamed), default_policy: default })
+        Ok(Self {
+            tokens,
+            default: named(unnamed),
+            default_policy: default,
+            agent_master: agent_master.clone(),
+            revoked: false,
+            remembered: BTreeMap::new(),
+        })
+    }
+
+    /// Lets nobody have a token, but for the anonymous one and the agent's own; or gives them back.
+    pub(in crate::consul) fn revoke(&mut self, revoked: bool) {
+        self.revoked = revoked;
+    }
+
+    /// What the bearer of a token may do as an agent knows it that asks its servers, and for `ttl` not again.
+    ///
+    /// # Errors
+    /// When nobody had that token when it asked.
+    pub(in crate::consul) fn recall(
+        &mut self,
+        token: Option<&str>,
+        now: Duration,
+        ttl: Duration,
+    ) -> Result<Rc<Authorizer>, NotFound> {
+        let secret = self.secret(token).to_owned();
+        if let Some((since, known)) = self.remembered.get(&secret)
+            && now.saturating_sub(*since) <= ttl
+        {
+            return known.clone();
+        }
+        let known = self.resolve(token).map(Rc::clone);
+        self.remembered.insert(secret, (now, known.clone()));
+        known
+    }
+
+    fn secret<'a>(&'a self, token: Option<&'a str>) -> &'a str {
+        let given = token.filter(|token| !token.is_empty());
+        given.or(self.default.as_deref()).unwrap_or(ANONYMOUS)
     }
 
     /// What the bearer of a token may do; without one, or with an empty one, the agent's default token
@@ -170,9 +215,9 @@ impl Acl {
     /// # Errors
     /// When nobody has that token.
     pub(in crate::consul) fn resolve(&self, token: Option<&str>) -> Result<&Rc<Authorizer>, NotFound> {
-        let given = token.filter(|token| !token.is_empty());
-        let secret = given.or(self.default.as_deref()).unwrap_or(ANONYMOUS);
-        self.tokens.get(secret).ok_or(NotFound)
+        let secret = self.secret(token);
+        let stays = secret == ANONYMOUS || self.agent_master.as_deref() == Some(secret);
+        self.tokens.get(secret).filter(|_| stays || !self.revoked).ok_or(NotFound)
     }
 
     /// The token the agent uses for those that bring none.
@@ -191,6 +236,7 @@ impl Acl {
             "agent_master" | "acl_agent_master_token" => {
                 let rules = Authorizer::new(Rules::agent_master(node), self.default_policy);
                 self.tokens.insert(secret.to_owned(), rules);
+                self.agent_master = Some(secret.to_owned());
             }
             "agent" | "acl_agent_token" | "replication" | "acl_replication_token" => {}
             _ => return false,

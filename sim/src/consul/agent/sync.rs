@@ -179,7 +179,7 @@ impl Consul {
         if self.cluster.is_some() {
             return self.sync_push();
         }
-        if self.sync_stalled {
+        if self.keeps_to_itself() {
             return;
         }
         let own = full_node(&self.config, &self.node_id);

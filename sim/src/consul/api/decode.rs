@@ -142,7 +142,9 @@ pub(super) fn texts(value: &Value, field: &str) -> Result<Option<Vec<String>>> {
 pub(super) fn texts_as(value: &Value, field: &str, go_type: &str) -> Result<Option<Vec<String>>> {
     match value {
         Value::Null => Ok(None),
-        Value::Array(items) => items.iter().map(|item| text_as(item, field, item_type(go_type))).collect::<Result<_>>().map(Some),
+        Value::Array(items) => {
+            items.iter().map(|item| text_as(item, field, item_type(go_type))).collect::<Result<_>>().map(Some)
+        }
         other => mismatch(other, field, go_type),
     }
 }

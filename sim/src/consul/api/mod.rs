@@ -425,8 +425,14 @@ pub(super) fn parse(
         let default = consul.acl.as_ref().and_then(Acl::default_token);
         form.token = token.filter(|token| !token.is_empty()).or(default).unwrap_or_default().to_owned();
     }
-    if let Some(acl) = &consul.acl {
-        form.may = acl.resolve(token).map_or(May::Nothing, |token| May::Token(Rc::clone(token)));
+    // An agent asks its servers what a token may do to it; whatever else it is for, they look by themselves.
+    let remembers = consul.token_ttl().filter(|_| tail.starts_with("agent/"));
+    if let Some(acl) = &mut consul.acl {
+        let known = match remembers {
+            Some(ttl) => acl.recall(token, consul.now, ttl),
+            None => acl.resolve(token).map(Rc::clone),
+        };
+        form.may = known.map_or(May::Nothing, May::Token);
     }
     let chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let call = Call { method, rest, params, form, wrong, body: request.body(), chunked, agent };

@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn what_follows_the_first_value_is_nobodys() {
-        for text in ["{\"Name\":\"a\"}}", "{} zz", "0", "12", "-1.5e+3,", " [ ] ", "null", "[[],{}]", "1e5x"] {
+        for text in ["{\"Name\":\"a\"}}", "{} zz", "0", "12", "-1.5e+3,", " [ ] ", "null", "[[],{}]", "1e5x"]
+        {
             assert_eq!(complaint(text.as_bytes()), None, "{text}");
         }
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);

@@ -37,8 +37,18 @@ pub enum Trouble {
         latency: Span,
     },
     /// There is no leader. What needs one is held as long as a real server holds it and then fails with
-    /// `No cluster leader`; stale reads go on. TTLs run on: a real cluster would start them anew.
+    /// `No cluster leader`; stale reads go on. Nothing expires meanwhile, and when there is a leader again every
+    /// session has all of its time again.
     Leaderless,
+    /// Blocking queries are also woken by what is written beside what they watch, and answered as before with
+    /// a greater index.
+    SpuriousWakes {
+        /// By this share of it, 0 to 1.
+        share: f64,
+    },
+    /// Nobody has a token any more, but for the anonymous one and the agents' own. Servers know at once, agents
+    /// remember for a while.
+    RevokeTokens,
     /// Some requests fail.
     Errors {
         /// With this status; 429 comes without a body, as from a rate limit.
@@ -74,11 +84,13 @@ pub enum Trouble {
 
 impl Trouble {
     /// Every name, for messages.
-    pub const NAMES: [&'static str; 12] = [
+    pub const NAMES: [&'static str; 14] = [
         "stale",
         "stale-reads",
         "slow",
         "leaderless",
+        "spurious-wakes",
+        "revoke-tokens",
         "errors",
         "refuse",
         "hang",
@@ -96,6 +108,8 @@ impl Trouble {
             Self::StaleReads => "stale-reads",
             Self::Slow { .. } => "slow",
             Self::Leaderless => "leaderless",
+            Self::SpuriousWakes { .. } => "spurious-wakes",
+            Self::RevokeTokens => "revoke-tokens",
             Self::Errors { .. } => "errors",
             Self::Refuse => "refuse",
             Self::Hang => "hang",
@@ -181,6 +195,18 @@ impl Troubles {
         })
     }
 
+    pub(super) fn spurious_wakes(&self) -> Option<f64> {
+        let shares = self.all().filter_map(|trouble| match trouble {
+            Trouble::SpuriousWakes { share } => Some(share),
+            _ => None,
+        });
+        shares.reduce(f64::max)
+    }
+
+    pub(super) fn are_tokens_revoked(&self) -> bool {
+        self.has(Trouble::RevokeTokens)
+    }
+
     pub(super) fn is_leaderless(&self) -> bool {
         self.has(Trouble::Leaderless)
     }
@@ -236,6 +262,17 @@ impl Chaos {
     /// Takes the leader away, or gives it back.
     pub fn set_leaderless(&self, leaderless: bool) {
         self.set("leaderless", leaderless.then_some(Trouble::Leaderless));
+    }
+
+    /// Wakes a share of those who wait for something whenever what is beside it is written, 0 to 1; a share of 0
+    /// ends that.
+    pub fn set_spurious_wakes(&self, share: f64) {
+        self.set("spurious-wakes", (share > 0.0).then_some(Trouble::SpuriousWakes { share }));
+    }
+
+    /// Takes every token away, or gives them back.
+    pub fn set_tokens_revoked(&self, revoked: bool) {
+        self.set("revoke-tokens", revoked.then_some(Trouble::RevokeTokens));
     }
 
     /// Fails a share of all requests, 0 to 1, with `status`; a share of 0 ends that.

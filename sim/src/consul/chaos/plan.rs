@@ -4,7 +4,7 @@
 //! [[fault]]
 //! at = "10s"            # since the server started; a range is drawn from
 //! for = "30s"           # or "ever"
-//! kind = "stale"        # stale, slow, leaderless, errors, refuse, hang, index-reset
+//! kind = "stale"        # stale, slow, leaderless, spurious-wakes, revoke-tokens, errors, refuse, hang, index-reset
 //! delay = "5s"
 //!
 //! [[fault]]             # of a cluster: kill-server, kill-leader, pause-server, isolate
@@ -89,10 +89,10 @@ impl TryFrom<Written> for ChaosFault {
             "leaderless" => Trouble::Leaderless,
             "errors" => Trouble::Errors {
                 status: error_status(status.take().unwrap_or(500))?,
-                share: Some(share.take().unwrap_or(1.0))
-                    .filter(|share| *share > 0.0 && *share <= 1.0)
-                    .ok_or("`share` is a number above 0 and up to 1")?,
+                share: sound(share.take())?,
             },
+            "revoke-tokens" => Trouble::RevokeTokens,
+            "spurious-wakes" => Trouble::SpuriousWakes { share: sound(share.take())? },
             "refuse" => Trouble::Refuse,
             "hang" => Trouble::Hang,
             "index-reset" => Trouble::IndexReset,
@@ -125,6 +125,12 @@ impl TryFrom<Written> for ChaosFault {
         };
         Ok(Self { at, lasting, trouble })
     }
+}
+
+fn sound(share: Option<f64>) -> Result<f64, &'static str> {
+    Some(share.unwrap_or(1.0))
+        .filter(|share| *share > 0.0 && *share <= 1.0)
+        .ok_or("`share` is a number above 0 and up to 1")
 }
 
 fn error_status(number: u16) -> Result<StatusCode, String> {
@@ -206,6 +212,12 @@ mod tests {
                 Trouble::Errors { status: StatusCode::TOO_MANY_REQUESTS, share: 0.5 },
                 Some(2),
             ),
+            (
+                "kind='spurious-wakes'\nat='1s'\nfor='2s'\nshare=0.5",
+                Trouble::SpuriousWakes { share: 0.5 },
+                Some(2),
+            ),
+            ("kind='revoke-tokens'\nat='1s'\nfor='2s'", Trouble::RevokeTokens, Some(2)),
             ("kind='refuse'\nat='1s'\nfor='2s'", Trouble::Refuse, Some(2)),
             ("kind='hang'\nat='1s'\nfor='2s'", Trouble::Hang, Some(2)),
             ("kind='index-reset'\nat='1s'", Trouble::IndexReset, None),

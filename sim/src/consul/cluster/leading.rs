@@ -75,6 +75,9 @@ impl Consul {
             self.state.unlogged(ConsulEvent::Emptied { server: server.clone() });
         }
         self.state.unlogged(ConsulEvent::LeaderEstablished { server });
+        if self.leaderless {
+            self.leader_gone();
+        }
         self.reconcile_all();
         self.leader_tick(reconcile, Due::Reconcile);
         if !autopilot.is_zero() {

@@ -11,6 +11,7 @@ mod coordinates;
 mod jobs;
 mod leading;
 mod message;
+mod rebalance;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,11 @@ pub struct Pace {
     pub coordinates: Duration,
     /// How often autopilot looks for servers to clean up; zero for never.
     pub autopilot: Duration,
+    /// How often an agent turns to another server; up to half as much again is added at random. Zero for
+    /// never.
+    pub rebalance: Duration,
+    /// How long an agent that is no server remembers what a token may do: `acl.token_ttl`.
+    pub acl_token_ttl: Duration,
 }
 
 impl Default for Pace {
@@ -70,6 +76,8 @@ impl Default for Pace {
             reconcile: Duration::from_secs(60),
             coordinates: Duration::from_secs(15),
             autopilot: Duration::from_secs(10),
+            rebalance: Duration::from_secs(120),
+            acl_token_ttl: Duration::from_secs(30),
         }
     }
 }
@@ -232,6 +240,7 @@ impl Consul {
         }));
         consul.sync_begin();
         consul.coordinate_begin();
+        consul.rebalance_begin();
         consul.settle_cluster();
         consul
     }
@@ -263,6 +272,17 @@ impl Consul {
     /// Whether it leads its cluster.
     pub fn leads(&self) -> bool {
         self.cluster.as_ref().is_none_or(|cluster| cluster.leads())
+    }
+
+    /// How long it remembers what a token may do, if it has to ask its servers at all.
+    pub(super) fn token_ttl(&self) -> Option<Duration> {
+        let agent = self.cluster.as_ref().filter(|cluster| !cluster.is_server());
+        agent.map(|cluster| cluster.config.pace.acl_token_ttl)
+    }
+
+    /// Whether it is the one that keeps the sessions' time.
+    pub(super) fn keeps_time(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| cluster.established)
     }
 
     /// Whether requests can be answered at once, as far as this node knows.

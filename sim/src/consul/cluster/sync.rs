@@ -91,16 +91,17 @@ impl Consul {
 
     /// Brings what has changed to the catalog.
     pub(in crate::consul) fn sync_push(&mut self) {
-        if !self.sync_stalled && self.cluster.as_ref().is_some_and(|cluster| !cluster.sync.busy) {
+        if !self.keeps_to_itself() && self.cluster.as_ref().is_some_and(|cluster| !cluster.sync.busy) {
             self.sync_next();
         }
     }
 
     /// It is time to compare.
     pub(in crate::consul) fn sync_due(&mut self) {
+        let to_itself = self.keeps_to_itself();
         let Some(cluster) = &mut self.cluster else { return };
         cluster.sync.next = None;
-        if cluster.sync.busy || self.sync_stalled {
+        if cluster.sync.busy || to_itself {
             let again = self.now + cluster.config.pace.anti_entropy_retry;
             return self.sync_at(again);
         }
@@ -111,7 +112,7 @@ impl Consul {
     }
 
     fn sync_next(&mut self) {
-        if self.sync_stalled {
+        if self.keeps_to_itself() {
             return self.sync_over();
         }
         let Some(cluster) = &mut self.cluster else { return };

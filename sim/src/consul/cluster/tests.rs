@@ -25,6 +25,17 @@ fn seconds(seconds: f64) -> Duration {
 
 impl World {
     fn new(seed: u64, servers: usize, agents: usize, raft_multiplier: u32) -> Self {
+        let pace = Pace { raft_multiplier, ..Pace::default() };
+        Self::with(seed, servers, agents, pace, |config| config)
+    }
+
+    fn with(
+        seed: u64,
+        servers: usize,
+        agents: usize,
+        pace: Pace,
+        configured: impl Fn(ConsulConfig) -> ConsulConfig,
+    ) -> Self {
         let nodes = (0..servers + agents)
             .map(|number| {
                 let name = match number < servers {
@@ -32,10 +43,9 @@ impl World {
                     false => format!("agent-{}", number + 1 - servers),
                 };
                 let last = u8::try_from(number + 1).expect("a small cluster");
-                ConsulConfig::new(name, IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)))
+                configured(ConsulConfig::new(name, IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))))
             })
             .collect();
-        let pace = Pace { raft_multiplier, ..Pace::default() };
         let config = ClusterConfig { nodes, servers, pace };
         Self { mesh: Mesh::new(config, Seed(seed).stream("mesh", "")), now: Duration::ZERO }
     }
@@ -360,4 +370,76 @@ fn the_catalog_learns_where_every_node_is() {
     let before = world.answer(3, read).0.body().clone();
     world.pass(31.0);
     assert_ne!(before, world.answer(3, read).0.body());
+}
+
+/// Where an agent's stale reads are answered shows in how far what they say is behind: only a leader is not.
+#[test]
+fn an_agent_turns_to_another_server_every_two_to_three_minutes() {
+    for (every, least, most) in [(120, 15, 60), (0, 0, 0)] {
+        let pace = Pace { raft_multiplier: 1, rebalance: seconds(f64::from(every)), ..Pace::default() };
+        let mut world = World::with(31, 3, 1, pace, |config| config);
+        world.pass(60.0);
+        let (mut turns, mut before) = (0, None);
+        for _ in 0..360 {
+            world.pass(30.0);
+            let (answer, _) = world.answer(3, "GET /v1/kv/k?stale");
+            let by_leader = answer.headers()["x-consul-lastcontact"] == "0";
+            turns += u32::from(before.replace(by_leader).is_some_and(|before| before != by_leader));
+        }
+        // Three hours are some 70 turns, of which four in nine are to or from the leader.
+        assert!((least..=most).contains(&turns), "every {every} s: {turns} turns");
+    }
+}
+
+#[test]
+fn an_agent_that_is_told_to_turns_to_another_server_at_once() {
+    let mut world = World::with(32, 3, 1, Pace { rebalance: Duration::ZERO, ..Pace::default() }, |it| it);
+    world.pass(60.0);
+    let mut by_leader = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        world.pass(1.0);
+        let now = world.now;
+        world.mesh.with(now, 3, |agent| agent.rebalance(now));
+        let (answer, _) = world.answer(3, "GET /v1/kv/k?stale");
+        by_leader.insert(answer.headers()["x-consul-lastcontact"] == "0");
+    }
+    assert_eq!(by_leader.len(), 2, "both the leader and its followers");
+}
+
+/// A token that is taken away is still good for what an agent does by itself, and for nothing else.
+#[test]
+fn an_agent_remembers_what_a_token_may_do_for_a_while() {
+    let acl = || -> crate::consul::AclConfig {
+        toml::from_str("default_policy = 'deny'\ntokens = { master = 'root' }").expect("a configuration")
+    };
+    let with_acl = |config: ConsulConfig| config.with_acl(acl()).expect("good rules");
+    let mut world = World::with(33, 3, 1, Pace { raft_multiplier: 1, ..Pace::default() }, with_acl);
+    world.pass(60.0);
+    let local = "GET /v1/agent/self?token=root";
+    let remote = "PUT /v1/kv/k?token=root | v";
+    let told = |world: &mut World, revoked| {
+        let now = world.now;
+        for node in 0..4 {
+            world.mesh.with(now, node, |consul| consul.revoke_tokens(now, revoked));
+        }
+    };
+    assert_eq!((world.ask(3, local).0, world.ask(3, remote).0), (200, 200));
+    told(&mut world, true);
+    assert_eq!(
+        (world.ask(3, local).0, world.ask(3, remote).0),
+        (200, 403),
+        "the servers know, the agent not"
+    );
+    world.pass(29.0);
+    assert_eq!(world.ask(3, local).0, 200);
+    world.pass(2.0);
+    assert_eq!(world.ask(3, local), (403, "ACL not found".to_owned()));
+    told(&mut world, false);
+    assert_eq!(
+        (world.ask(3, local).0, world.ask(3, remote).0),
+        (403, 200),
+        "that there is none, it remembers too"
+    );
+    world.pass(31.0);
+    assert_eq!(world.ask(3, local).0, 200);
 }

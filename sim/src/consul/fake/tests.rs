@@ -44,6 +44,13 @@ async fn ask(consul: &LocalConsul, line: &str) -> String {
     talk(dial(consul, client(1)), &request(line)).await
 }
 
+async fn put(consul: &LocalConsul, path: &str, body: &str) -> String {
+    let length = body.len();
+    let head =
+        format!("PUT {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    talk(dial(consul, client(1)), &format!("{head}{body}")).await
+}
+
 /// Runs `test` with a fake on a clock that skips what nobody does.
 fn locally<F: Future<Output = ()>>(plan: &str, test: impl FnOnce(LocalConsul) -> F) {
     let plan: ChaosPlan = toml::from_str(plan).expect("a plan");
@@ -145,6 +152,9 @@ fn clients_that_come_and_go_leave_nothing_behind() {
             drop(streams);
         }
         sleep(1).await;
+        // Whoever has only said all it had to say may still want its answer, and cannot be told from the others.
+        assert_eq!((consul.waiting(), consul.connections()), (800, 800));
+        sleep(320).await;
         assert_eq!((consul.waiting(), consul.connections()), (0, 0));
     });
 }
@@ -231,6 +241,36 @@ fn without_a_leader_requests_are_held_and_fail_and_stale_reads_go_on() {
         };
         assert!(tokio::join!(held, back).0.ends_with("true"));
         assert!(!ask(&consul, "GET /v1/status/leader").await.ends_with("\"\""));
+    });
+}
+
+#[test]
+fn without_a_leader_no_session_expires_and_then_each_has_all_of_its_time_again() {
+    locally("", |consul| async move {
+        let made = put(&consul, "/v1/session/create", "{\"TTL\":\"10s\",\"Checks\":[]}").await;
+        let id = made.rsplit('"').nth(1).expect("an id").to_owned();
+        let info = format!("GET /v1/session/info/{id}?stale");
+        sleep(15).await;
+        consul.chaos().set_leaderless(true);
+        sleep(30).await;
+        assert!(ask(&consul, &info).await.contains(&id), "nobody ends it");
+        consul.chaos().set_leaderless(false);
+        sleep(19).await;
+        assert!(ask(&consul, &info).await.contains(&id), "it has twice its TTL from the new leader");
+        sleep(2).await;
+        assert!(!ask(&consul, &info).await.contains(&id));
+    });
+}
+
+#[test]
+fn without_a_leader_a_registration_is_taken_and_told_later() {
+    locally("", |consul| async move {
+        consul.chaos().set_leaderless(true);
+        let taken = put(&consul, "/v1/agent/service/register", "{\"Name\":\"web\"}").await;
+        assert!(taken.starts_with("HTTP/1.1 200"), "{taken}");
+        assert!(ask(&consul, "GET /v1/catalog/service/web?stale").await.ends_with("[]"));
+        consul.chaos().set_leaderless(false);
+        assert!(ask(&consul, "GET /v1/catalog/service/web").await.contains("\"ServiceName\":\"web\""));
     });
 }
 

@@ -15,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use super::connection::said;
 use super::strikes::Strikes;
 use super::{Clock, Observer, Shell};
+use crate::consul::Consul;
 use crate::consul::chaos::Chaos;
 
 /// How long a server waits for a leader before it gives up, and at most how much longer.
@@ -36,6 +37,8 @@ pub(super) struct Weather {
     readers: RefCell<BTreeSet<IpAddr>>,
     lag: Cell<Option<Duration>>,
     leader_lost: Cell<Option<Duration>>,
+    wakes: Cell<Option<f64>>,
+    revoked: Cell<bool>,
     /// How often indexes started over, and what is taken from them since.
     resets: Cell<u64>,
     taken: Cell<u64>,
@@ -52,6 +55,8 @@ impl Weather {
             readers: RefCell::new(LOOPBACKS.into()),
             lag: Cell::default(),
             leader_lost: Cell::default(),
+            wakes: Cell::default(),
+            revoked: Cell::default(),
             resets: Cell::default(),
             taken: Cell::default(),
             told: Cell::default(),
@@ -83,9 +88,9 @@ impl Weather {
     }
 
     fn change<C: Clock, O: Observer>(&self, shell: &Shell<C, O>) {
-        let (stale, leaderless, resets) = {
-            let troubles = self.chaos.now();
-            (troubles.stale(), troubles.is_leaderless(), troubles.resets())
+        let (stale, leaderless, resets, wakes, revoked) = {
+            let now = self.chaos.now();
+            (now.stale(), now.is_leaderless(), now.resets(), now.spurious_wakes(), now.are_tokens_revoked())
         };
         let now = shell.clock.now();
         if self.lag.replace(stale) != stale {
@@ -94,10 +99,15 @@ impl Weather {
                 self.show(shell, *reader, stale);
             }
         }
-        match (leaderless, self.leader_lost.get()) {
-            (true, None) => self.leader_lost.set(Some(now)),
-            (false, Some(_)) => self.leader_lost.set(None),
-            _ => {}
+        if leaderless != self.leader_lost.get().is_some() {
+            self.leader_lost.set(leaderless.then_some(now));
+            self.every_node(shell, |consul| consul.set_leaderless(now, leaderless));
+        }
+        if self.revoked.replace(revoked) != revoked {
+            self.every_node(shell, |consul| consul.revoke_tokens(now, revoked));
+        }
+        if self.wakes.replace(wakes) != wakes {
+            self.every_node(shell, |consul| consul.set_spurious_wakes(wakes));
         }
         if self.resets.replace(resets) != resets {
             self.taken.set(self.told.get().saturating_sub(1));
@@ -110,6 +120,15 @@ impl Weather {
         }
     }
 
+    fn every_node<C: Clock, O: Observer>(&self, shell: &Shell<C, O>, mut tell: impl FnMut(&mut Consul)) {
+        let now = shell.clock.now();
+        shell.shared.update_all(now, &*shell.observer, |fleet| {
+            for node in 0..fleet.len() {
+                fleet.with(now, node, &mut tell);
+            }
+        });
+    }
+
     /// Whether `client` asks for the first time.
     fn meet(&self, client: IpAddr) -> bool {
         let mut readers = self.readers.borrow_mut();
@@ -118,11 +137,7 @@ impl Weather {
 
     fn show<C: Clock, O: Observer>(&self, shell: &Shell<C, O>, reader: IpAddr, lag: Option<Duration>) {
         let now = shell.clock.now();
-        shell.shared.update_all(now, &*shell.observer, |fleet| {
-            for node in 0..fleet.len() {
-                fleet.with(now, node, |consul| consul.set_catalog_lag(now, reader, lag));
-            }
-        });
+        self.every_node(shell, |consul| consul.set_catalog_lag(now, reader, lag));
     }
 
     /// Answers a request as the weather allows.

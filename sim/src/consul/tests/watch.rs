@@ -128,3 +128,25 @@ fn waits_are_capped_and_default_to_five_minutes() {
         assert!((at_least..below).contains(&waits), "{wait}: {waits}");
     }
 }
+
+/// A session that is there is watched by itself, its index moves with all sessions: so whoever waits for it can
+/// be woken for nothing.
+#[test]
+fn a_share_of_those_who_wait_is_woken_for_nothing() {
+    for (share, least, most) in [(0.0, 0, 0), (0.3, 15, 45), (1.0, 100, 100)] {
+        let mut world = World::new();
+        world.consul.set_spurious_wakes(Some(share));
+        world.ask("PUT /v1/session/create");
+        let body = world.ask("GET /v1/session/list").1;
+        let id = body.split('"').nth(3).expect("a session").to_owned();
+        let mut woken = 0;
+        for _ in 0..100 {
+            let (index, mut watch) = world.watch(NEAR, &format!("/v1/session/info/{id}"));
+            world.ask("PUT /v1/session/create");
+            let now = world.wakes(&mut watch);
+            assert!(now.is_none_or(|now| now > index));
+            woken += u32::from(now.is_some());
+        }
+        assert!((least..=most).contains(&woken), "{share}: {woken} of 100");
+    }
+}

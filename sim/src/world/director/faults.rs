@@ -179,6 +179,11 @@ impl Director {
                 }
                 undo.push(Undo::Trouble(host));
             }
+            FaultKind::Rebalance => {
+                if let Some(node) = self.cluster.nodes.get(host) {
+                    node.update(now, |consul| consul.rebalance(now));
+                }
+            }
             FaultKind::TruncateUploads => {
                 self.cluster.store.begin(number, Ill::Truncates);
                 undo.push(Undo::Trouble(host));
