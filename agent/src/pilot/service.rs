@@ -17,12 +17,13 @@ use rand::RngExt as _;
 
 use super::advertisement::Advertisement;
 use super::config::ServiceConfig;
-use super::hooks::{Hook, Hooks};
+use super::hooks::{Hook, HookError, Hooks};
 use super::log::Log;
 use super::ticker::Ticker;
 use crate::consul::{CheckSpec, Consul, Result, ServiceSpec, Status};
 use crate::host::Host;
 use crate::journal::{Entry, Level};
+use crate::planted::{self, Bug};
 
 /// How long a deregistration may hold up a stop.
 pub(super) const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -111,7 +112,11 @@ impl<H: Host, K: Hooks<H>> Service<H, K> {
             }
             let generation = self.advertisement.generation();
             let outcome = if self.hooks.handles(Hook::Health) {
-                self.log.bounded(Some(timeout), self.hooks.health()).await
+                let limit = Some(timeout).filter(|_| !planted::is(Bug::HealthWithoutDeadline));
+                match self.log.bounded(limit, self.hooks.health()).await {
+                    Err(HookError::TimedOut(_)) if planted::is(Bug::HangingIsHealthy) => Ok(()),
+                    outcome => outcome,
+                }
             } else {
                 Ok(())
             };
@@ -170,7 +175,10 @@ impl<H: Host, K: Hooks<H>> Service<H, K> {
         if self.registration.held().is_some_and(|held| held.confirmed) {
             match consul.agent().update_check(&check, Status::Passing, "ok").await {
                 Ok(()) => return,
-                Err(error) if matches!(error.status(), Some(404 | 500)) => {
+                Err(error)
+                    if matches!(error.status(), Some(404 | 500))
+                        && !planted::is(Bug::NotRegisteredAgain) =>
+                {
                     self.say(
                         Level::Warn,
                         format!("Consul forgot the service, registering it again: {error}"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
+use ironbird_agent::planted::{self, Bug};
 
 use super::Consul;
 use super::api::{Failure, Form, May};
@@ -129,7 +130,7 @@ impl Consul {
         self.leader_stop();
         let sessions: Vec<_> =
             self.state.sessions.iter().map(|session| (Rc::clone(&session.id), session.ttl())).collect();
-        for (id, ttl) in sessions {
+        for (id, ttl) in sessions.into_iter().filter(|_| !planted::is(Bug::NewLeaderForgetsTtls)) {
             self.session_arm(id, ttl);
         }
         self.bury(index);
@@ -178,7 +179,9 @@ impl Consul {
         };
         let (id, ttl) = (Rc::clone(&session.id), session.ttl());
         self.state.unlogged(ConsulEvent::SessionRenewed { session: id.to_string() });
-        self.session_arm(Rc::clone(&id), ttl);
+        if !planted::is(Bug::RenewalNotCounted) {
+            self.session_arm(Rc::clone(&id), ttl);
+        }
         self.state.sessions.find(&id)
     }
 
@@ -194,7 +197,8 @@ impl Consul {
         }
         let key = self.leader.expiries.remove(&id);
         self.timers.cancel(key);
-        let key = self.timers.arm(self.now + ttl * TTL_MULTIPLIER, Due::SessionExpiry(Rc::clone(&id)));
+        let times = if planted::is(Bug::TtlCountedOnce) { 1 } else { TTL_MULTIPLIER };
+        let key = self.timers.arm(self.now + ttl * times, Due::SessionExpiry(Rc::clone(&id)));
         self.leader.expiries.insert(id, key);
     }
 }

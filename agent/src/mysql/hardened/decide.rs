@@ -51,6 +51,7 @@ pub use super::view::{Action, Claim, Database, Leader, Lock, Member, Position, V
 
 use super::election::elect;
 use crate::mysql::{Gtid, GtidSet};
+use crate::planted::{self, Bug};
 
 /// How many members of the in-sync set, the primary included, are enough. With more, an election has to
 /// hear more of them.
@@ -80,7 +81,8 @@ impl<'a> State<'a> {
     pub fn of(view: &'a View) -> Self {
         let View { lease, lock, database, .. } = view;
         let deposed = deposed(lease.as_deref(), lock);
-        if let (true, Some(why)) = (database.writable, deposed) {
+        let for_ever = planted::is(Bug::LeadershipForEver);
+        if let (true, Some(why)) = (database.writable && !for_ever, deposed) {
             return Self::Deposed(why);
         }
         if database.acknowledging
@@ -120,6 +122,9 @@ pub(super) fn unsworn(
     lock: &Lock,
     published: Option<&Position>,
 ) -> Option<&'static str> {
+    if planted::is(Bug::OathKept) {
+        return None;
+    }
     let Some(Position { server, acknowledges: term, .. }) = published.filter(|_| lease.is_some()) else {
         return Some("the lease ran out");
     };
@@ -195,10 +200,11 @@ fn follow(view: &View, leader: &Leader) -> Action {
         }
         known.includes(ours)
     };
-    if !primary_had(&database.executed) {
+    if !primary_had(&database.executed) && !planted::is(Bug::RejoinUnchecked) {
         return Action::Reclone { why: "the database holds transactions the primary never had" };
     }
-    let follows = database.source.as_deref() == Some(leader.address.as_str());
+    let any = planted::is(Bug::OldSourceKept) && database.source.is_some();
+    let follows = any || database.source.as_deref() == Some(leader.address.as_str());
     if follows && !database.applying && !database.applier_error.is_empty() {
         return Action::Reclone { why: "replication cannot apply what it received" };
     }

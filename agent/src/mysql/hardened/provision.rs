@@ -18,6 +18,7 @@ use super::{Role, Snapshot, TURN, say};
 use crate::host::{Host, within};
 use crate::journal::Level;
 use crate::mysql::GtidSet;
+use crate::planted::{self, Bug};
 
 /// Where a snapshot is put before it is restored.
 const DOWNLOAD: &str = "/tmp/snapshot";
@@ -89,7 +90,7 @@ impl<H: Host> Role<H> {
             return Ok(None);
         }
         let marked = self.snapshots.exists(MARK).await.map_err(say)?;
-        if let Some(claim) = found(&view, marked) {
+        if let Some(claim) = found(&view, marked && !planted::is(Bug::FoundedTwice)) {
             self.acquire(&claim, &view).await?;
         }
         Ok(None)
@@ -98,6 +99,9 @@ impl<H: Host> Role<H> {
     /// Tells a database that knows of no transactions which ones the snapshot it was restored from holds.
     /// Whether there was something to tell.
     pub(super) async fn adopt_snapshot(&self) -> Result<bool, String> {
+        if planted::is(Bug::RestoredUntold) {
+            return Ok(false);
+        }
         let Ok(info) = self.host.read_file(Path::new(BINLOG_INFO)).await else {
             return Ok(false);
         };
@@ -123,7 +127,8 @@ impl<H: Host> Role<H> {
             Way::Restore(snapshot) => {
                 self.log(Level::Info, format!("restoring {}", snapshot.id));
                 let content = self.snapshots.get(&snapshot.id).await.map_err(say)?;
-                self.wipe(Phase::Restoring).await?;
+                let early = planted::is(Bug::RestoredTooEarly);
+                self.wipe(if early { Phase::Restored } else { Phase::Restoring }).await?;
                 self.host.write_file(Path::new(DOWNLOAD), content).await.map_err(say)?;
                 let deadline = Some(self.config.snapshot_deadline);
                 self.database.restore(Path::new(DOWNLOAD), deadline).await.map_err(say)?;

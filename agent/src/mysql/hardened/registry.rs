@@ -16,6 +16,7 @@ use super::view::{Leader, Lock, Member, Position};
 use crate::consul::{Consistency, Consul, Error, Indexed, KvEntry, TxnOp};
 use crate::host::Host;
 use crate::mysql::{Config, GtidSet};
+use crate::planted::{self, Bug};
 
 const MEMBERS: &str = "mysql/members/";
 const SNAPSHOT: &str = "mysql/snapshot";
@@ -39,7 +40,8 @@ pub(super) struct Registry<H: Host> {
 
 impl<H: Host> Registry<H> {
     pub(super) fn new(consul: Consul<H>) -> Self {
-        Self { consul: consul.consistency(Consistency::Consistent) }
+        let stale = planted::is(Bug::StaleReadsTrusted);
+        Self { consul: consul.consistency(if stale { Consistency::Stale } else { Consistency::Consistent }) }
     }
 
     pub(super) fn consul(&self) -> &Consul<H> {
@@ -98,6 +100,9 @@ impl<H: Host> Registry<H> {
                 index => TxnOp::CheckIndex { key, index },
             });
         }
+        if planted::is(Bug::SetChangedUnseen) {
+            ops.clear();
+        }
         ops.push(TxnOp::Lock { key, session: session.to_owned(), value: to_json(leader) });
         let outcome = self.consul.txn(&ops).await?;
         Ok(outcome.map(drop).map_err(|conflict| conflict.to_string()))
@@ -110,7 +115,8 @@ impl<H: Host> Registry<H> {
         session: &str,
         position: &Position,
     ) -> Result<bool, Error> {
-        self.consul.kv().acquire(&format!("{MEMBERS}{name}"), session, to_json(position)).await
+        let told = self.consul.kv().acquire(&format!("{MEMBERS}{name}"), session, to_json(position)).await?;
+        Ok(told || planted::is(Bug::RefusalTakenForYes))
     }
 
     /// What all published but `me`.
@@ -148,6 +154,9 @@ impl<H: Host> Registry<H> {
         index: u64,
         snapshot: &Snapshot,
     ) -> Result<Result<(), String>, Error> {
+        if planted::is(Bug::SnapshotUnfenced) {
+            return self.consul.kv().put(SNAPSHOT, to_json(snapshot)).await.map(|_| Ok(()));
+        }
         let fence = TxnOp::CheckSession { key: Config::PRIMARY_KEY.to_owned(), session: session.to_owned() };
         let write = TxnOp::Cas { key: SNAPSHOT.to_owned(), index, value: to_json(snapshot) };
         let outcome = self.consul.txn(&[fence, write]).await?;

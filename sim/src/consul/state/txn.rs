@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use ironbird_agent::planted::{self, Bug};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Check, Node, Service};
@@ -110,6 +111,9 @@ impl State {
         if refusals.is_empty() {
             return Ok(done);
         }
+        if planted::is(Bug::TxnNotUndone) {
+            return Err(refusals);
+        }
         *self = Self { index, ..before };
         Err(refusals)
     }
@@ -189,7 +193,7 @@ impl State {
             }
             "check-index" => match self.kv.get(key) {
                 None => return Err(format!("failed to check index, key {key:?} doesn't exist")),
-                Some(entry) if entry.modify_index != operation.index => {
+                Some(entry) if entry.modify_index != operation.index && !planted::is(Bug::CasIgnored) => {
                     return Err(format!(
                         "failed index check for key {key:?}, current modify index {} != {}",
                         entry.modify_index, operation.index
