@@ -10,12 +10,14 @@ pub(crate) mod convergence;
 mod ledgers;
 mod lock_delay;
 mod once;
+mod one_holder;
 mod one_primary;
 mod order;
 mod resurrection;
 mod session_ttl;
 pub mod sometimes;
 pub(crate) mod state;
+mod watches_wake;
 mod writes;
 
 #[cfg(test)]
@@ -29,11 +31,13 @@ use serde::{Deserialize, Serialize};
 use self::convergence::Convergence;
 use self::ledgers::Ledgers;
 use self::lock_delay::LockDelay;
+use self::one_holder::OneHolder;
 use self::one_primary::OnePrimary;
 use self::order::Order;
 use self::resurrection::Resurrection;
 use self::session_ttl::SessionTtl;
 use self::state::State;
+use self::watches_wake::WatchesWake;
 use self::writes::Writes;
 use crate::record::{Event, Record};
 
@@ -52,6 +56,8 @@ pub fn check(record: &Record) -> Vec<Violation> {
     let mut one_primary = OnePrimary::default();
     let mut session_ttl = SessionTtl::default();
     let mut lock_delay = LockDelay::default();
+    let mut one_holder = OneHolder::default();
+    let mut watches_wake = WatchesWake::new(&record.header.plan);
     let mut convergence = Convergence::new(&record.header);
     let mut ledgers = Ledgers::default();
     let mut writes = Writes::default();
@@ -65,6 +71,8 @@ pub fn check(record: &Record) -> Vec<Violation> {
         one_primary.see(event, &state, &mut violations);
         session_ttl.see(event, &mut violations);
         lock_delay.see(event, &mut violations);
+        one_holder.see(event, &mut violations);
+        watches_wake.see(event, &mut violations);
         convergence.see(event);
         writes.see(event, &state);
         order.see(event, &ledgers);
@@ -106,6 +114,10 @@ pub enum Property {
     SessionTtl,
     /// A lock is never taken again inside its lock-delay.
     LockDelay,
+    /// A lock has one holder at a time.
+    OneHolder,
+    /// A blocking query is answered when what it waits for changes.
+    WatchesWake,
     /// After the faults, one healthy primary and all others replicating from it, within the bound.
     ClusterConverges,
     /// No acknowledged write is lost while an instance that had received it survived, and none is thrown
@@ -121,10 +133,12 @@ pub enum Property {
 
 impl Property {
     /// Every property.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::OneWritablePrimary,
         Self::SessionTtl,
         Self::LockDelay,
+        Self::OneHolder,
+        Self::WatchesWake,
         Self::ClusterConverges,
         Self::AcknowledgedWritesSurvive,
         Self::WritesHappenOnce,
@@ -138,6 +152,8 @@ impl Property {
             Self::OneWritablePrimary => "one-writable-primary",
             Self::SessionTtl => "session-ttl",
             Self::LockDelay => "lock-delay",
+            Self::OneHolder => "one-holder",
+            Self::WatchesWake => "watches-wake",
             Self::ClusterConverges => "cluster-converges",
             Self::AcknowledgedWritesSurvive => "acknowledged-writes-survive",
             Self::WritesHappenOnce => "writes-happen-once",

@@ -86,6 +86,7 @@ impl<'a> State<'a> {
             return Self::Deposed(why);
         }
         if database.acknowledging
+            && !planted::is(Bug::OathKept)
             && let Some(why) = unsworn(lease.as_deref(), lock, view.published.as_ref())
         {
             return Self::Unsworn(why);
@@ -122,9 +123,6 @@ pub(super) fn unsworn(
     lock: &Lock,
     published: Option<&Position>,
 ) -> Option<&'static str> {
-    if planted::is(Bug::OathKept) {
-        return None;
-    }
     let Some(Position { server, acknowledges: term, .. }) = published.filter(|_| lease.is_some()) else {
         return Some("the lease ran out");
     };

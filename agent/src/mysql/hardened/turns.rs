@@ -56,8 +56,8 @@ impl<H: Host> Role<H> {
     async fn right_lost(&self) -> Lost {
         loop {
             let changed = self.changed.notified();
-            let (mut writable, acknowledging) = (self.writable.get(), self.acknowledging.get());
-            writable &= !planted::is(Bug::LeadershipForEver);
+            let writable = self.writable.get() && !planted::is(Bug::LeadershipForEver);
+            let acknowledging = self.acknowledging.get() && !planted::is(Bug::OathKept);
             if !writable && !acknowledging {
                 changed.await;
                 continue;
