@@ -103,7 +103,12 @@ impl Scoreboard {
 
 fn heads(board: &Scoreboard) -> Vec<String> {
     let techniques = board.techniques.iter().map(|technique| plain(technique));
-    ["bug", "violates"].into_iter().map(str::to_owned).chain(techniques).chain(["shrunk".to_owned()]).collect()
+    ["bug", "violates"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(techniques)
+        .chain(["shrunk".to_owned()])
+        .collect()
 }
 
 fn cells(bug: &Defect) -> Vec<String> {
@@ -167,7 +172,13 @@ pub fn markdown(board: &Scoreboard) -> String {
         out.push_str(&format!("| {} |\n", cells.join(" | ")));
     };
     line(&heads);
-    line(&heads.iter().enumerate().map(|(at, _)| if at < 3 { "---" } else { "--:" }.to_owned()).collect::<Vec<_>>());
+    line(
+        &heads
+            .iter()
+            .enumerate()
+            .map(|(at, _)| if at < 3 { "---" } else { "--:" }.to_owned())
+            .collect::<Vec<_>>(),
+    );
     for bug in &board.bugs {
         let mut cells = cells(bug);
         cells[0] = format!("`{}`", cells[0]);
@@ -191,7 +202,8 @@ pub fn svg(board: &Scoreboard) -> String {
         .techniques
         .iter()
         .map(|technique| {
-            let findings = board.bugs.iter().flat_map(|bug| &bug.by).filter(|one| one.technique == *technique);
+            let findings =
+                board.bugs.iter().flat_map(|bug| &bug.by).filter(|one| one.technique == *technique);
             let each: Vec<_> = findings.flat_map(|finding| &finding.each).copied().collect();
             let mut runs: Vec<u64> = each.iter().copied().flatten().collect();
             runs.sort_unstable();

@@ -17,7 +17,7 @@ use rand::RngExt as _;
 
 use super::advertisement::Advertisement;
 use super::config::ServiceConfig;
-use super::hooks::{Hook, HookError, Hooks};
+use super::hooks::{Hook, Hooks};
 use super::log::Log;
 use super::ticker::Ticker;
 use crate::consul::{CheckSpec, Consul, Result, ServiceSpec, Status};
@@ -112,11 +112,7 @@ impl<H: Host, K: Hooks<H>> Service<H, K> {
             }
             let generation = self.advertisement.generation();
             let outcome = if self.hooks.handles(Hook::Health) {
-                let limit = Some(timeout).filter(|_| !planted::is(Bug::HealthWithoutDeadline));
-                match self.log.bounded(limit, self.hooks.health()).await {
-                    Err(HookError::TimedOut(_)) if planted::is(Bug::HangingIsHealthy) => Ok(()),
-                    outcome => outcome,
-                }
+                self.log.bounded(Some(timeout), self.hooks.health()).await
             } else {
                 Ok(())
             };
@@ -176,8 +172,7 @@ impl<H: Host, K: Hooks<H>> Service<H, K> {
             match consul.agent().update_check(&check, Status::Passing, "ok").await {
                 Ok(()) => return,
                 Err(error)
-                    if matches!(error.status(), Some(404 | 500))
-                        && !planted::is(Bug::NotRegisteredAgain) =>
+                    if matches!(error.status(), Some(404 | 500)) && !planted::is(Bug::NotRegisteredAgain) =>
                 {
                     self.say(
                         Level::Warn,

@@ -107,12 +107,6 @@ catalogue! {
     WallClockLease Lease "wall-clock-lease" caught by "one-writable-primary":
         "the lease is counted by the wall clock",
         as in "a deadline in calendar time, and a clock that NTP sets back";
-    LeaseFromAnswer Lease "lease-from-answer" caught by "one-writable-primary":
-        "the lease counts from the answer to a renewal, and not from its request",
-        as in "a timer that is started when the answer is in: the session has been running since before";
-    BeatNotAwaited Lease "beat-not-awaited" caught by "one-writable-primary":
-        "the lease is extended although nobody could be told",
-        as in "a session that is alive taken for proof that others know it";
     PositionsIgnored Election "positions-ignored" caught by "acknowledged-writes-survive":
         "whoever has the last name takes over, whatever its database holds",
         as in "whoever asks first becomes primary (autopilotpattern/mysql issue 39)";
@@ -134,18 +128,12 @@ catalogue! {
     ReignForgotten Election "reign-forgotten" caught by "one-writable-primary":
         "an instance knows of no reign but the one the lock's value tells of",
         as in "terms that start over when the store that counts them is wiped";
-    FoundedTwice Election "founded-twice" caught by "acknowledged-writes-survive":
-        "an empty instance may set up a cluster although there was one before",
-        as in "an empty registry taken for a new cluster (autopilotpattern/mysql issue 69)";
     LeadershipForEver Primary "leadership-for-ever" caught by "one-writable-primary":
         "who was given the lock once is primary from then on",
         as in "a lock that is taken and never looked at again";
     DemotionNotEnforced Primary "demotion-not-enforced" caught by "one-writable-primary":
         "a database that does not answer when it is to become read-only is left alone",
         as in "SET GLOBAL read_only waiting for commits under way, and whoever waits for it giving up";
-    UnansweredTaken Primary "unanswered-taken" caught by "one-writable-primary":
-        "a promotion whose answer is missing is taken for one that did not happen",
-        as in "a timeout taken for a no: the statement is carried out a moment later";
     ReleasedFirst Primary "released-first" caught by "one-writable-primary":
         "a primary that stops gives its lock up before it is read-only",
         as in "an unlock in a defer that runs before the one that stops the work";
@@ -155,33 +143,12 @@ catalogue! {
     StartsWritable Primary "starts-writable" caught by "one-writable-primary":
         "a database takes writes from its start until the role has looked at it",
         as in "read_only set by a hook after the start, and not in my.cnf";
-    SetChangedUnseen Primary "set-changed-unseen" caught by "acknowledged-writes-survive":
-        "the in-sync set is written over whatever is there now",
-        as in "a put where a compare-and-set is due";
-    SnapshotUnfenced Primary "snapshot-unfenced" caught by "cluster-converges":
-        "a snapshot is recorded whoever is primary by then",
-        as in "two keys written one after the other, and nothing that ties one to the other";
-    RejoinUnchecked Replica "rejoin-unchecked" caught by "writes-happen-once":
+    RejoinUnchecked Replica "rejoin-unchecked" caught by "replicas-agree":
         "a database is set up to follow whatever it holds that the primary never had",
         as in "CHANGE MASTER without comparing GTID sets";
-    OldSourceKept Replica "old-source-kept" caught by "cluster-converges":
-        "a replica that follows somebody is left as it is",
-        as in "replication that is set up once, at the start";
-    OathKept Replica "oath-kept" caught by "acknowledged-writes-survive":
-        "a replica goes on acknowledging after its name left the primary's set",
-        as in "semi-synchronous replication left on when a replica is taken out";
     RestoredUntold Replica "restored-untold" caught by "cluster-converges":
         "a restored database is not told which transactions its snapshot holds",
         as in "xtrabackup_binlog_info that nobody reads (autopilotpattern/mysql issues 71 and 102)";
-    RestoredTooEarly Replica "restored-too-early" caught by "cluster-converges":
-        "a snapshot counts as restored before it is",
-        as in "a marker written before what it marks";
-    RefusalTakenForYes Replica "refusal-taken-for-yes" caught by "acknowledged-writes-survive":
-        "an acquire that was answered 200 with the body `false` counts as done",
-        as in "a status looked at and a body not";
-    StaleReadsTrusted Replica "stale-reads-trusted" caught by "cluster-converges":
-        "whatever any server of Consul remembers is taken for what is so",
-        as in "?stale in a client's defaults";
     FirstEdgeMissed Replica "first-edge-missed" caught by "cluster-converges":
         "what a watch finds when it begins is no news",
         as in "a watch that tells of changes, and takes what it finds first for the base line";
@@ -191,12 +158,6 @@ catalogue! {
     NotRegisteredAgain Pilot "not-registered-again" caught by "cluster-converges":
         "a service that Consul does not know any more is not registered again",
         as in "registration at the start, heart-beats from then on, and a Consul that lost its data";
-    HealthWithoutDeadline Pilot "health-without-deadline" caught by "cluster-converges":
-        "a health check that hangs is waited for without end",
-        as in "a hook without a deadline (ContainerPilot issue 228)";
-    HangingIsHealthy Pilot "hanging-is-healthy" caught by "cluster-converges":
-        "a health check that hangs counts as one that passed",
-        as in "no news taken for good news";
     LockDelayNotKept Consul "lock-delay-not-kept" caught by "lock-delay":
         "nobody is kept from a lock by its lock-delay",
         as in "a lock service without one";
@@ -209,34 +170,16 @@ catalogue! {
     NewLeaderForgetsTtls Consul "new-leader-forgets-ttls" caught by "session-ttl":
         "a new leader keeps no session's time",
         as in "timers in the memory of a leader that is gone";
-    TtlCountedOnce Consul "ttl-counted-once" caught by "session-ttl":
-        "a session ends after its TTL, and not after twice its TTL",
-        as in "a promise of at least taken for exactly";
-    LockTakenFromHolder Consul "lock-taken-from-holder" caught by "one-writable-primary":
+    LockTakenFromHolder Consul "lock-taken-from-holder" caught by "one-holder":
         "a lock is given to whoever asks",
         as in "a check of the wrong session";
-    CasIgnored Consul "cas-ignored" caught by "acknowledged-writes-survive":
-        "a compare-and-set does not compare",
-        as in "an index read from a parameter that is not there, and 0 taken for any";
-    TxnNotUndone Consul "txn-not-undone" caught by "cluster-converges":
-        "of a transaction that is refused, what was possible is kept",
-        as in "a rollback left to the caller";
-    WakeUpMissed Consul "wake-up-missed" caught by "cluster-converges":
+    WakeUpMissed Consul "wake-up-missed" caught by "watches-wake":
         "a blocking query sleeps to the end of its wait, whatever is written",
         as in "a watch that is set up after the check and not before";
-    ReleaseKeepsIndex Consul "release-keeps-index" caught by "cluster-converges":
+    ReleaseKeepsIndex Consul "release-keeps-index" caught by "watches-wake":
         "letting go of a lock leaves the key's index as it is",
         as in "a write that does not count as one, and nobody is woken";
     LeaderLeaseEndless Consul "leader-lease-endless" caught by "session-ttl":
         "a leader that is cut off from the other servers goes on leading",
         as in "a leader without a lease";
-    CommitWithoutQuorum Consul "commit-without-quorum" caught by "cluster-converges":
-        "a leader commits what it has written itself",
-        as in "acks=1";
-    LeadershipUnproven Consul "leadership-unproven" caught by "one-writable-primary":
-        "a leader answers consistent reads without asking whether it still leads",
-        as in "a read that skips the log";
-    FailedPushForgotten Consul "failed-push-forgotten" caught by "cluster-converges":
-        "what an agent could not bring to the catalog it takes for known there",
-        as in "an error path that falls through to the end of the good one";
 }

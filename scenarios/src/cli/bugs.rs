@@ -120,23 +120,19 @@ pub(super) fn bugs(args: &BugsArgs, run: &RunFn<'_>, console: &mut Console<'_>) 
     Ok(if board.missed().next().is_none() { Exit::AsExpected } else { Exit::Failures })
 }
 
-fn look_for(
-    args: &BugsArgs,
-    bug: Bug,
-    variants: &[Selected<'_>],
-    run: &RunFn<'_>,
-) -> Result<Defect, Stop> {
+fn look_for(args: &BugsArgs, bug: Bug, variants: &[Selected<'_>], run: &RunFn<'_>) -> Result<Defect, Stop> {
     let flown = with_bug(run, bug);
     let lab = lab(&flown, args.jobs)?;
     let search = Search { sweeps: args.sweeps.get(), budget: args.budget };
-    let hunts: Vec<_> =
-        args.by.iter().map(|technique| hunt(&lab, variants, *technique, search)).collect();
+    let hunts: Vec<_> = args.by.iter().map(|technique| hunt(&lab, variants, *technique, search)).collect();
     let facts = bug.facts();
     let properties = hunts
         .iter()
         .flat_map(|hunt| &hunt.sweeps)
         .filter_map(|sweep| sweep.found.as_ref())
-        .map(|(_, signature)| signature.property().map_or_else(|| "panic".to_owned(), |one| one.name().to_owned()))
+        .map(|(_, signature)| {
+            signature.property().map_or_else(|| "panic".to_owned(), |one| one.name().to_owned())
+        })
         .collect();
     let fastest = hunts.iter().filter(|hunt| hunt.runs().is_some()).min_by_key(|hunt| hunt.runs());
     let fastest = fastest.or(hunts.iter().max_by_key(|hunt| hunt.found()));

@@ -197,8 +197,7 @@ impl Consul {
         }
         let key = self.leader.expiries.remove(&id);
         self.timers.cancel(key);
-        let times = if planted::is(Bug::TtlCountedOnce) { 1 } else { TTL_MULTIPLIER };
-        let key = self.timers.arm(self.now + ttl * times, Due::SessionExpiry(Rc::clone(&id)));
+        let key = self.timers.arm(self.now + ttl * TTL_MULTIPLIER, Due::SessionExpiry(Rc::clone(&id)));
         self.leader.expiries.insert(id, key);
     }
 }

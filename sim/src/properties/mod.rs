@@ -6,6 +6,7 @@
 //! The rule a change must keep: a property reads the record and nothing else, so whoever has a record can
 //! check it again and comes to the same verdict. An event that is missing for that belongs in the record.
 
+mod agreement;
 pub(crate) mod convergence;
 mod ledgers;
 mod lock_delay;
@@ -82,6 +83,7 @@ pub fn check(record: &Record) -> Vec<Violation> {
     writes.finish(&ledgers, &mut violations);
     once::finish(&ledgers, &mut violations);
     order.finish(&ledgers, &mut violations);
+    agreement::finish(&state, &ledgers, record.events.last(), &mut violations);
     if record.header.plan.warps_consul() {
         // Consul keeps its times by its own clocks, which the record's time is not.
         let by_the_clock = [Property::SessionTtl, Property::LockDelay];
@@ -127,13 +129,15 @@ pub enum Property {
     WritesHappenOnce,
     /// No instance holds a client's write without the one the same database acknowledged to it before.
     WritesInOrder,
+    /// In the end, an instance that follows the primary holds nothing that the primary does not.
+    ReplicasAgree,
     /// What a client was told did not happen never shows on any instance.
     NoResurrection,
 }
 
 impl Property {
     /// Every property.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::OneWritablePrimary,
         Self::SessionTtl,
         Self::LockDelay,
@@ -143,6 +147,7 @@ impl Property {
         Self::AcknowledgedWritesSurvive,
         Self::WritesHappenOnce,
         Self::WritesInOrder,
+        Self::ReplicasAgree,
         Self::NoResurrection,
     ];
 
@@ -158,6 +163,7 @@ impl Property {
             Self::AcknowledgedWritesSurvive => "acknowledged-writes-survive",
             Self::WritesHappenOnce => "writes-happen-once",
             Self::WritesInOrder => "writes-in-order",
+            Self::ReplicasAgree => "replicas-agree",
             Self::NoResurrection => "no-resurrection",
         }
     }

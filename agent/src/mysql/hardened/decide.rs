@@ -86,7 +86,6 @@ impl<'a> State<'a> {
             return Self::Deposed(why);
         }
         if database.acknowledging
-            && !planted::is(Bug::OathKept)
             && let Some(why) = unsworn(lease.as_deref(), lock, view.published.as_ref())
         {
             return Self::Unsworn(why);
@@ -201,8 +200,7 @@ fn follow(view: &View, leader: &Leader) -> Action {
     if !primary_had(&database.executed) && !planted::is(Bug::RejoinUnchecked) {
         return Action::Reclone { why: "the database holds transactions the primary never had" };
     }
-    let any = planted::is(Bug::OldSourceKept) && database.source.is_some();
-    let follows = any || database.source.as_deref() == Some(leader.address.as_str());
+    let follows = database.source.as_deref() == Some(leader.address.as_str());
     if follows && !database.applying && !database.applier_error.is_empty() {
         return Action::Reclone { why: "replication cannot apply what it received" };
     }

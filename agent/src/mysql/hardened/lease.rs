@@ -91,7 +91,7 @@ impl<H: Host> Lease<H> {
     pub(super) async fn keep<B: Future<Output = Result<(), String>>>(&self, beat: impl Fn(String) -> B) {
         let mut random = self.host.random("lease");
         loop {
-            let (sent, mut counted) = (self.host.now(), self.clock());
+            let (sent, counted) = (self.host.now(), self.clock());
             let session = self.state.borrow().session.clone();
             let attempt = self.ttl / 3;
             let renewed = match &session {
@@ -113,14 +113,7 @@ impl<H: Host> Lease<H> {
             if planted::is(Bug::RenewalGivenUp) && failed {
                 std::future::pending::<()>().await;
             }
-            if planted::is(Bug::LeaseFromAnswer) {
-                counted = self.clock();
-            }
             let pause = match (renewed, beaten) {
-                (Some(Ok(Some(id))), Err(_)) if planted::is(Bug::BeatNotAwaited) => {
-                    *self.state.borrow_mut() = State { session: Some(id), valid_until: counted + self.length() };
-                    attempt
-                }
                 (Some(Ok(None)), _) if planted::is(Bug::DeadSessionKept) => self.ttl / 20,
                 (Some(Ok(Some(_))), Err(error)) => {
                     self.log(&format!("renewed, and nobody told: {error}"));

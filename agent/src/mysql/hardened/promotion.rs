@@ -150,7 +150,7 @@ impl<H: Host> Role<H> {
 
     /// Makes the database read-only, or ends it.
     pub(super) async fn demote(&self, why: &str) {
-        if self.unanswered.get() && !planted::is(Bug::UnansweredTaken) {
+        if self.unanswered.get() {
             self.kill_database();
         } else {
             let statement = self.database.query("SET GLOBAL super_read_only = ON");

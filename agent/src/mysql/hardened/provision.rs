@@ -90,7 +90,7 @@ impl<H: Host> Role<H> {
             return Ok(None);
         }
         let marked = self.snapshots.exists(MARK).await.map_err(say)?;
-        if let Some(claim) = found(&view, marked && !planted::is(Bug::FoundedTwice)) {
+        if let Some(claim) = found(&view, marked) {
             self.acquire(&claim, &view).await?;
         }
         Ok(None)
@@ -127,8 +127,7 @@ impl<H: Host> Role<H> {
             Way::Restore(snapshot) => {
                 self.log(Level::Info, format!("restoring {}", snapshot.id));
                 let content = self.snapshots.get(&snapshot.id).await.map_err(say)?;
-                let early = planted::is(Bug::RestoredTooEarly);
-                self.wipe(if early { Phase::Restored } else { Phase::Restoring }).await?;
+                self.wipe(Phase::Restoring).await?;
                 self.host.write_file(Path::new(DOWNLOAD), content).await.map_err(say)?;
                 let deadline = Some(self.config.snapshot_deadline);
                 self.database.restore(Path::new(DOWNLOAD), deadline).await.map_err(say)?;

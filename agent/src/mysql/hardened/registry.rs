@@ -16,7 +16,6 @@ use super::view::{Leader, Lock, Member, Position};
 use crate::consul::{Consistency, Consul, Error, Indexed, KvEntry, TxnOp};
 use crate::host::Host;
 use crate::mysql::{Config, GtidSet};
-use crate::planted::{self, Bug};
 
 const MEMBERS: &str = "mysql/members/";
 const SNAPSHOT: &str = "mysql/snapshot";
@@ -40,8 +39,7 @@ pub(super) struct Registry<H: Host> {
 
 impl<H: Host> Registry<H> {
     pub(super) fn new(consul: Consul<H>) -> Self {
-        let stale = planted::is(Bug::StaleReadsTrusted);
-        Self { consul: consul.consistency(if stale { Consistency::Stale } else { Consistency::Consistent }) }
+        Self { consul: consul.consistency(Consistency::Consistent) }
     }
 
     pub(super) fn consul(&self) -> &Consul<H> {
@@ -100,9 +98,6 @@ impl<H: Host> Registry<H> {
                 index => TxnOp::CheckIndex { key, index },
             });
         }
-        if planted::is(Bug::SetChangedUnseen) {
-            ops.clear();
-        }
         ops.push(TxnOp::Lock { key, session: session.to_owned(), value: to_json(leader) });
         let outcome = self.consul.txn(&ops).await?;
         Ok(outcome.map(drop).map_err(|conflict| conflict.to_string()))
@@ -115,8 +110,7 @@ impl<H: Host> Registry<H> {
         session: &str,
         position: &Position,
     ) -> Result<bool, Error> {
-        let told = self.consul.kv().acquire(&format!("{MEMBERS}{name}"), session, to_json(position)).await?;
-        Ok(told || planted::is(Bug::RefusalTakenForYes))
+        self.consul.kv().acquire(&format!("{MEMBERS}{name}"), session, to_json(position)).await
     }
 
     /// What all published but `me`.
@@ -154,9 +148,6 @@ impl<H: Host> Registry<H> {
         index: u64,
         snapshot: &Snapshot,
     ) -> Result<Result<(), String>, Error> {
-        if planted::is(Bug::SnapshotUnfenced) {
-            return self.consul.kv().put(SNAPSHOT, to_json(snapshot)).await.map(|_| Ok(()));
-        }
         let fence = TxnOp::CheckSession { key: Config::PRIMARY_KEY.to_owned(), session: session.to_owned() };
         let write = TxnOp::Cas { key: SNAPSHOT.to_owned(), index, value: to_json(snapshot) };
         let outcome = self.consul.txn(&[fence, write]).await?;

@@ -57,7 +57,7 @@ impl<H: Host> Role<H> {
         loop {
             let changed = self.changed.notified();
             let writable = self.writable.get() && !planted::is(Bug::LeadershipForEver);
-            let acknowledging = self.acknowledging.get() && !planted::is(Bug::OathKept);
+            let acknowledging = self.acknowledging.get();
             if !writable && !acknowledging {
                 changed.await;
                 continue;

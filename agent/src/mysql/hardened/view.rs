@@ -117,7 +117,9 @@ impl Leader {
     pub fn quorum(&self) -> usize {
         match (self.founding, self.copies) {
             (true, _) => 0,
-            (false, copies) => (self.in_sync.len() + usize::from(!planted::is(Bug::QuorumOneShort))).saturating_sub(copies.max(1)).max(1),
+            (false, copies) => (self.in_sync.len() + usize::from(!planted::is(Bug::QuorumOneShort)))
+                .saturating_sub(copies.max(1))
+                .max(1),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ironbird_sim::run::{quiet_at, recovery_bound};
 use ironbird_sim::seed::Seed;
 use ironbird_sim::spec::Spec;
 use ironbird_sim::swarm::{Profile, generate};
@@ -14,6 +15,8 @@ use crate::select::Selected;
 
 /// Seeds between those of one sweep and those of the next.
 const STRIDE: u64 = 1_000_000;
+/// Efforts that differ by less than this, in seconds, are the same.
+const UNIT: u64 = 1_800;
 
 /// How runs are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,12 +81,21 @@ pub(super) struct Deck<'a> {
     first: u64,
 }
 
+/// Roughly how much there is to simulate: seconds, and several times that where servers of Consul talk.
+fn effort(spec: &Spec) -> u64 {
+    let length = quiet_at(spec, &spec.plan()) + recovery_bound(spec);
+    let nodes = (spec.consul.servers + spec.consul.agents) as u64;
+    length.as_secs() * (nodes * 4).saturating_sub(3).max(1)
+}
+
 impl<'a> Deck<'a> {
     /// The runs of sweep `number`.
     pub(super) fn new(variants: &[Selected<'a>], technique: Technique, number: usize) -> Self {
         let first = STRIDE.saturating_mul(number as u64);
         let mut variants = variants.to_vec();
         variants.shuffle(&mut Seed(first).stream("bugs", technique.name()));
+        // What is quickly flown goes first, whatever it is about.
+        variants.sort_by_key(|one| effort(&one.variant.spec) / UNIT);
         Self { variants, technique, first }
     }
 

@@ -21,8 +21,8 @@ use ironbird_sim::seed::Seed;
 use ironbird_sim::signature::Signature;
 use ironbird_sim::spec::Spec;
 
-pub use self::draw::Technique;
 use self::draw::Deck;
+pub use self::draw::Technique;
 use self::stopwatch::ThreadTime;
 use super::{Case, Lab};
 use crate::runner::RunFn;

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use ironbird_agent::planted::{self, Bug};
 use rand::Rng;
 
 use super::message::{Answer, Body, Call, Forwarded, Lost, Message, Outgoing, Way, response};
@@ -242,13 +241,7 @@ impl Consul {
                 let response = api::renewed(self, &session, &form);
                 self.answer(id, response.unwrap_or_else(Failure::into_response));
             }
-            Outcome::Read(_)
-                if form.consistency == "consistent"
-                    && !self.proven(id)
-                    && !planted::is(Bug::LeadershipUnproven) =>
-            {
-                self.prove(id);
-            }
+            Outcome::Read(_) if form.consistency == "consistent" && !self.proven(id) => self.prove(id),
             other => self.read(id, forwarded.reader, other, form),
         }
     }

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use ironbird_agent::planted::{self, Bug};
 
 use super::jobs::JobId;
 use super::message::{Answer, Call};
@@ -147,9 +146,7 @@ impl Consul {
                 cluster.sync.introduced = true;
                 self.sync_next();
             }
-            (Step::Push(operation), answer)
-                if matches!(answer, Answer::Written) || planted::is(Bug::FailedPushForgotten) =>
-            {
+            (Step::Push(operation), Answer::Written) => {
                 self.agent.synced(&operation);
                 self.sync_next();
             }

@@ -6,7 +6,6 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use ironbird_agent::planted::{self, Bug};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Check, Node, Service};
@@ -111,9 +110,6 @@ impl State {
         if refusals.is_empty() {
             return Ok(done);
         }
-        if planted::is(Bug::TxnNotUndone) {
-            return Err(refusals);
-        }
         *self = Self { index, ..before };
         Err(refusals)
     }
@@ -193,7 +189,7 @@ impl State {
             }
             "check-index" => match self.kv.get(key) {
                 None => return Err(format!("failed to check index, key {key:?} doesn't exist")),
-                Some(entry) if entry.modify_index != operation.index && !planted::is(Bug::CasIgnored) => {
+                Some(entry) if entry.modify_index != operation.index => {
                     return Err(format!(
                         "failed index check for key {key:?}, current modify index {} != {}",
                         entry.modify_index, operation.index
