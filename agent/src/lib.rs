@@ -18,3 +18,4 @@ pub mod linux;
 mod memory;
 pub mod mysql;
 pub mod pilot;
+pub mod planted;

@@ -14,6 +14,7 @@
 //! passes through `text` before it reaches a terminal or a file. A renderer that formats a field directly
 //! is a defect.
 
+pub mod bugs;
 pub mod github;
 pub mod html;
 pub mod map;

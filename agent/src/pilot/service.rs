@@ -23,6 +23,7 @@ use super::ticker::Ticker;
 use crate::consul::{CheckSpec, Consul, Result, ServiceSpec, Status};
 use crate::host::Host;
 use crate::journal::{Entry, Level};
+use crate::planted::{self, Bug};
 
 /// How long a deregistration may hold up a stop.
 pub(super) const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -171,7 +172,9 @@ impl<H: Host, K: Hooks<H>> Service<H, K> {
         if self.registration.held().is_some_and(|held| held.confirmed) {
             match consul.agent().update_check(&check, Status::Passing, "ok").await {
                 Ok(()) => return,
-                Err(error) if matches!(error.status(), Some(404 | 500)) => {
+                Err(error)
+                    if matches!(error.status(), Some(404 | 500)) && !planted::is(Bug::NotRegisteredAgain) =>
+                {
                     self.say(
                         Level::Warn,
                         format!("Consul forgot the service, registering it again: {error}"),

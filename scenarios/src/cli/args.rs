@@ -154,6 +154,10 @@ pub(super) enum Command {
     /// Serve the fake Consul on real TCP in real time, for tests of other programs
     #[command(after_help = CONSUL_EXAMPLES)]
     Consul(ConsulArgs),
+    /// Plant defects one by one, and show how soon each is found, and by what
+    #[cfg(feature = "planted-bugs")]
+    #[command(after_help = format!("{}\n\n{}", super::bugs::EXAMPLES, exit_code::HELP))]
+    Bugs(super::bugs::BugsArgs),
 }
 
 impl Command {

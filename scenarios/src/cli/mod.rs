@@ -15,6 +15,8 @@ use crate::runner::RunFn;
 use crate::select::{SelectError, Selected, Selection, select};
 
 mod args;
+#[cfg(feature = "planted-bugs")]
+mod bugs;
 mod check;
 mod console;
 mod consul;
@@ -82,6 +84,8 @@ pub fn execute(
         Command::Explain(args) => explain::explain(args, run, console),
         Command::Corpus(args) => corpus::corpus(args, run, console),
         Command::Consul(args) => consul::consul(args, console),
+        #[cfg(feature = "planted-bugs")]
+        Command::Bugs(args) => bugs::bugs(args, run, console),
     };
     match done {
         Ok(exit) | Err(Stop::Said(exit)) => exit,

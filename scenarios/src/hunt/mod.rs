@@ -10,6 +10,8 @@
 //! same arguments give the same result, run by run, however many threads make the runs. So whatever is
 //! tried in parallel is chosen by its place in the list, never by who was done first.
 
+#[cfg(feature = "planted-bugs")]
+pub mod bugs;
 pub mod corpus;
 mod ddmin;
 mod enumerate;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
+use ironbird_agent::planted::{self, Bug};
 
 use super::Consul;
 use super::api::{Failure, Form, May};
@@ -127,7 +128,9 @@ impl Consul {
     /// Takes over: every session has all of its time again, and what is deleted by now is forgotten in time.
     pub(super) fn leader_start(&mut self, index: u64) {
         self.leader_stop();
-        self.sessions_arm();
+        if !planted::is(Bug::NewLeaderForgetsTtls) {
+            self.sessions_arm();
+        }
         self.bury(index);
     }
 
@@ -201,7 +204,9 @@ impl Consul {
         };
         let (id, ttl) = (Rc::clone(&session.id), session.ttl());
         self.state.unlogged(ConsulEvent::SessionRenewed { session: id.to_string() });
-        self.session_arm(Rc::clone(&id), ttl);
+        if !planted::is(Bug::RenewalNotCounted) {
+            self.session_arm(Rc::clone(&id), ttl);
+        }
         self.state.sessions.find(&id)
     }
 

@@ -6,10 +6,12 @@
 //! The rule a change must keep: a property reads the record and nothing else, so whoever has a record can
 //! check it again and comes to the same verdict. An event that is missing for that belongs in the record.
 
+mod agreement;
 pub(crate) mod convergence;
 mod ledgers;
 mod lock_delay;
 mod once;
+mod one_holder;
 mod one_primary;
 mod order;
 mod resurrection;
@@ -17,6 +19,7 @@ mod session_leak;
 mod session_ttl;
 pub mod sometimes;
 pub(crate) mod state;
+mod watches_wake;
 mod writes;
 
 #[cfg(test)]
@@ -30,12 +33,14 @@ use serde::{Deserialize, Serialize};
 use self::convergence::Convergence;
 use self::ledgers::Ledgers;
 use self::lock_delay::LockDelay;
+use self::one_holder::OneHolder;
 use self::one_primary::OnePrimary;
 use self::order::Order;
 use self::resurrection::Resurrection;
 use self::session_leak::SessionLeak;
 use self::session_ttl::SessionTtl;
 use self::state::State;
+use self::watches_wake::WatchesWake;
 use self::writes::Writes;
 use crate::record::{Event, Record};
 
@@ -54,6 +59,8 @@ pub fn check(record: &Record) -> Vec<Violation> {
     let mut one_primary = OnePrimary::default();
     let mut session_ttl = SessionTtl::default();
     let mut lock_delay = LockDelay::default();
+    let mut one_holder = OneHolder::default();
+    let mut watches_wake = WatchesWake::new(&record.header.plan);
     let mut convergence = Convergence::new(&record.header);
     let mut ledgers = Ledgers::default();
     let mut writes = Writes::default();
@@ -68,6 +75,8 @@ pub fn check(record: &Record) -> Vec<Violation> {
         one_primary.see(event, &state, &mut violations);
         session_ttl.see(event, &mut violations);
         lock_delay.see(event);
+        one_holder.see(event, &mut violations);
+        watches_wake.see(event, &mut violations);
         convergence.see(event);
         writes.see(event, &state);
         order.see(event, &ledgers);
@@ -79,6 +88,7 @@ pub fn check(record: &Record) -> Vec<Violation> {
     writes.finish(&ledgers, &mut violations);
     once::finish(&ledgers, &mut violations);
     order.finish(&ledgers, &mut violations);
+    agreement::finish(&state, &ledgers, record.events.last(), &mut violations);
     if record.header.plan.warps_consul() {
         // Consul keeps its times by its own clocks, which the record's time is not.
         let by_the_clock = [Property::SessionTtl, Property::LockDelay];
@@ -111,6 +121,10 @@ pub enum Property {
     SessionTtl,
     /// A lock is never taken again inside its lock-delay.
     LockDelay,
+    /// A lock has one holder at a time.
+    OneHolder,
+    /// A blocking query is answered when what it waits for changes.
+    WatchesWake,
     /// After the faults, one healthy primary and all others replicating from it, within the bound.
     ClusterConverges,
     /// No acknowledged write is lost while an instance that had received it survived, and none is thrown
@@ -120,6 +134,8 @@ pub enum Property {
     WritesHappenOnce,
     /// No instance holds a client's write without the one the same database acknowledged to it before.
     WritesInOrder,
+    /// In the end, an instance that follows the primary holds nothing that the primary does not.
+    ReplicasAgree,
     /// What a client was told did not happen never shows on any instance.
     NoResurrection,
     /// Nobody leaves sessions behind that it has used.
@@ -128,14 +144,17 @@ pub enum Property {
 
 impl Property {
     /// Every property.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::OneWritablePrimary,
         Self::SessionTtl,
         Self::LockDelay,
+        Self::OneHolder,
+        Self::WatchesWake,
         Self::ClusterConverges,
         Self::AcknowledgedWritesSurvive,
         Self::WritesHappenOnce,
         Self::WritesInOrder,
+        Self::ReplicasAgree,
         Self::NoResurrection,
         Self::NoSessionLeak,
     ];
@@ -146,10 +165,13 @@ impl Property {
             Self::OneWritablePrimary => "one-writable-primary",
             Self::SessionTtl => "session-ttl",
             Self::LockDelay => "lock-delay",
+            Self::OneHolder => "one-holder",
+            Self::WatchesWake => "watches-wake",
             Self::ClusterConverges => "cluster-converges",
             Self::AcknowledgedWritesSurvive => "acknowledged-writes-survive",
             Self::WritesHappenOnce => "writes-happen-once",
             Self::WritesInOrder => "writes-in-order",
+            Self::ReplicasAgree => "replicas-agree",
             Self::NoResurrection => "no-resurrection",
             Self::NoSessionLeak => "no-session-leak",
         }

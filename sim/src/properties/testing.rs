@@ -258,6 +258,23 @@ impl Script {
         })
     }
 
+    pub(crate) fn leader_established(&mut self, server: &str) -> &mut Self {
+        self.consul(ConsulEvent::LeaderEstablished { server: server.to_owned() })
+    }
+
+    /// Consul answered `host` that it is well, after so long.
+    pub(crate) fn http(&mut self, host: &str, path: &str, took_millis: u64) -> &mut Self {
+        self.push(
+            host,
+            What::Http {
+                method: "GET".to_owned(),
+                path: path.to_owned(),
+                status: 200,
+                took_us: took_millis * 1_000,
+            },
+        )
+    }
+
     pub(crate) fn committed(&mut self, host: &str, write: u64) -> &mut Self {
         self.transaction(host, &format!("g:{write}"), write)
     }

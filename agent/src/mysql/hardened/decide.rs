@@ -51,6 +51,7 @@ pub use super::view::{Action, Claim, Database, Leader, Lock, Member, Position, V
 
 use super::election::elect;
 use crate::mysql::{Gtid, GtidSet};
+use crate::planted::{self, Bug};
 
 /// How many members of the in-sync set, the primary included, are enough. With more, an election has to
 /// hear more of them.
@@ -80,7 +81,8 @@ impl<'a> State<'a> {
     pub fn of(view: &'a View) -> Self {
         let View { lease, lock, database, .. } = view;
         let deposed = deposed(lease.as_deref(), lock);
-        if let (true, Some(why)) = (database.writable, deposed) {
+        let for_ever = planted::is(Bug::LeadershipForEver);
+        if let (true, Some(why)) = (database.writable && !for_ever, deposed) {
             return Self::Deposed(why);
         }
         if database.acknowledging
@@ -195,7 +197,7 @@ fn follow(view: &View, leader: &Leader) -> Action {
         }
         known.includes(ours)
     };
-    if !primary_had(&database.executed) {
+    if !primary_had(&database.executed) && !planted::is(Bug::RejoinUnchecked) {
         return Action::Reclone { why: "the database holds transactions the primary never had" };
     }
     let follows = database.source.as_deref() == Some(leader.address.as_str());

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use super::view::{Action, Claim, Leader, View};
 use crate::mysql::GtidSet;
+use crate::planted::{self, Bug};
 
 /// For how long those who are alive and have not published yet are waited for, though it would do without.
 const GRACE: Duration = Duration::from_secs(5);
@@ -54,14 +55,14 @@ pub(super) fn elect(view: &View) -> Action {
         return Action::Prepare { term };
     }
     // Everything received counts, so everything received is applied first.
-    if !view.database.is_drained() {
+    if !view.database.is_drained() && !planted::is(Bug::UnappliedPromoted) {
         return if view.database.applying { Action::Wait } else { Action::Apply };
     }
     let me = Heard { name: &view.me, server: &view.database.server, live: true, position: &mine };
     let heard: Vec<_> = view
         .members
         .iter()
-        .filter(|member| member.position.prepared_for >= term)
+        .filter(|member| member.position.prepared_for >= term || planted::is(Bug::UnpreparedHeard))
         .map(|member| Heard {
             name: &member.name,
             server: &member.position.server,
@@ -87,6 +88,9 @@ pub(super) fn elect(view: &View) -> Action {
 /// Whether the last holder writes no more. Consul can end a session early (its node left, or all of Consul
 /// was lost), while the holder, cut off, still counts on it.
 fn is_over(view: &View, reign: Option<&Leader>) -> bool {
+    if planted::is(Bug::TakeoverInsideLease) {
+        return true;
+    }
     reign.is_none_or(|reign| {
         reign.over || reign.server == view.database.server || view.quiet_for >= view.lease_length
     })
@@ -94,12 +98,14 @@ fn is_over(view: &View, reign: Option<&Leader>) -> bool {
 
 /// What this instance may claim now; `None` while it may not, or somebody else goes first.
 fn claim(view: &View, reign: Option<&Leader>, term: u64, heard: &[Heard<'_>]) -> Option<Claim> {
-    let complete = |position: &GtidSet| reign.is_none_or(|reign| is_complete(reign, heard, position));
+    let blind = planted::is(Bug::PositionsIgnored);
+    let complete =
+        |position: &GtidSet| blind || reign.is_none_or(|reign| is_complete(reign, heard, position));
     let first = |entitled: &dyn Fn(&GtidSet) -> bool| {
         let best = heard
             .iter()
             .filter(|heard| heard.live && entitled(heard.position))
-            .max_by_key(|heard| (heard.position.len(), heard.name));
+            .max_by_key(|heard| (if blind { 0 } else { heard.position.len() }, heard.name));
         best.map(|best| best.name)
     };
     if let Some(first) = first(&complete) {
@@ -109,7 +115,8 @@ fn claim(view: &View, reign: Option<&Leader>, term: u64, heard: &[Heard<'_>]) ->
             founding: view.copies > 1 && reign.is_some_and(|reign| reign.founding),
         });
     }
-    (is_out_of_patience(view) && first(&|_| true) == Some(view.me.as_str())).then(|| Claim {
+    let over = is_out_of_patience(view) || planted::is(Bug::ImpatientTakeover);
+    (over && first(&|_| true) == Some(view.me.as_str())).then(|| Claim {
         term,
         in_sync: alone(view),
         founding: false,

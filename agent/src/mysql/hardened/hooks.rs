@@ -9,6 +9,7 @@ use crate::consul::ServiceInstance;
 use crate::host::Host;
 use crate::mysql::published::Intervals;
 use crate::pilot::{Hook, HookError, Hooks};
+use crate::planted::{self, Bug};
 
 impl<H: Host> Hooks<H> for Role<H> {
     async fn pre_start(&self) -> Result<(), HookError> {
@@ -76,11 +77,12 @@ pub fn pilot_config(
 ) -> String {
     let instance = instance.map(|instance| format!("instance = \"{instance}\"\n")).unwrap_or_default();
     let seconds = |duration: Duration| humantime::format_duration(duration).to_string();
+    let read_only = if planted::is(Bug::StartsWritable) { "OFF" } else { "ON" };
     format!(
         r#"consul = {{ address = "{consul}" }}
 
 [main]
-command = ["mysqld", "--console", "--log-bin=mysql-bin", "--log_slave_updates=ON", "--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--super-read-only=ON", "--skip-slave-start"]
+command = ["mysqld", "--console", "--log-bin=mysql-bin", "--log_slave_updates=ON", "--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--super-read-only={read_only}", "--skip-slave-start"]
 
 [service]
 name = "mysql"

@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use crate::consul::{Consul, SessionChecks, SessionSpec};
 use crate::host::{Host, within};
 use crate::journal::{Entry, Level};
+use crate::planted::{self, Bug};
 
 /// The session and until when it can be relied on.
 #[derive(Debug, Default)]
@@ -65,7 +66,12 @@ impl<H: Host> Lease<H> {
     /// The session, while the lease is valid.
     pub(super) fn valid(&self) -> Option<String> {
         let state = self.state.borrow();
-        state.session.clone().filter(|_| self.host.now() < state.valid_until)
+        state.session.clone().filter(|_| self.clock() < state.valid_until)
+    }
+
+    /// What a lease is counted by.
+    fn clock(&self) -> Duration {
+        if planted::is(Bug::WallClockLease) { self.host.unix_time() } else { self.host.now() }
     }
 
     /// For how long the lease has been valid without a gap.
@@ -82,7 +88,7 @@ impl<H: Host> Lease<H> {
             let changed = self.changed.notified();
             let left = {
                 let state = self.state.borrow();
-                state.session.as_ref().and_then(|_| state.valid_until.checked_sub(self.host.now()))
+                state.session.as_ref().and_then(|_| state.valid_until.checked_sub(self.clock()))
             };
             match left.filter(|left| !left.is_zero()) {
                 None => return,
@@ -100,7 +106,7 @@ impl<H: Host> Lease<H> {
     pub(super) async fn keep<B: Future<Output = Result<(), String>>>(&self, beat: impl Fn(String) -> B) {
         let mut random = self.host.random("lease");
         loop {
-            let sent = self.host.now();
+            let (sent, counted) = (self.host.now(), self.clock());
             let session = self.state.borrow().session.clone();
             let attempt = self.ttl / 3;
             let (renewed, beaten) = match &session {
@@ -120,7 +126,15 @@ impl<H: Host> Lease<H> {
                     (renewed, beaten.unwrap_or_else(|| Err("no answer in time".to_owned())))
                 }
             };
+            let failed = !matches!(renewed, Some(Ok(_)));
+            if planted::is(Bug::FailedRenewalCounts) && failed {
+                self.state.borrow_mut().valid_until = counted + self.length();
+            }
+            if planted::is(Bug::RenewalGivenUp) && failed {
+                std::future::pending::<()>().await;
+            }
             let pause = match (renewed, beaten) {
+                (Some(Ok(None)), _) if planted::is(Bug::DeadSessionKept) => self.ttl / 20,
                 (Some(Ok(Some(_))), Err(error)) => {
                     self.log(&format!("renewed, and nobody told: {error}"));
                     jitter(&mut random, self.ttl / 20)
@@ -128,7 +142,10 @@ impl<H: Host> Lease<H> {
                 (Some(Ok(Some(id))), Ok(())) => {
                     let news = session.as_deref() != Some(&id) || self.valid().is_none();
                     let since = if news { self.host.now() } else { self.state.borrow().since };
-                    let valid_until = sent + self.length();
+                    let mut valid_until = counted + self.length();
+                    if planted::is(Bug::LateDemotion) {
+                        valid_until = counted + 2 * self.ttl + self.lock_delay;
+                    }
                     *self.state.borrow_mut() = State { session: Some(id), valid_until, since };
                     if news {
                         self.changed.notify_waiters();
@@ -150,6 +167,11 @@ impl<H: Host> Lease<H> {
                     jitter(&mut random, self.ttl / 20)
                 }
             };
+            if planted::is(Bug::BackOffWithoutCap) && failed {
+                // As long again as it has failed already.
+                let failing = self.clock().saturating_sub(self.state.borrow().valid_until);
+                self.host.sleep(failing).await;
+            }
             self.host.sleep(pause).await;
         }
     }

@@ -9,6 +9,7 @@ use super::{Role, TURN};
 use crate::host::Host;
 use crate::journal::Level;
 use crate::mysql::{Config, DatabaseError, GtidSet};
+use crate::planted::{self, Bug};
 
 /// How long a blocking query waits.
 const WATCH: Duration = Duration::from_secs(30);
@@ -24,13 +25,14 @@ impl<H: Host> Role<H> {
         let mut index = 0;
         loop {
             match self.registry.consul().kv().get_blocking(Config::PRIMARY_KEY, index, WATCH).await {
+                Ok(answer) if planted::is(Bug::IndexOnlyGrows) && answer.index < index => {}
                 Ok(answer) => {
                     index = answer.next_index(index);
                     self.see_lock(answer.value.as_ref());
                 }
                 Err(error) => {
                     // Who answers next may know less; to wait for more than it has would be to miss it.
-                    index = 0;
+                    index = if planted::is(Bug::IndexOnlyGrows) { index } else { 0 };
                     self.log(Level::Debug, error.to_string());
                     self.rest(&mut random, TURN * 2).await;
                 }
@@ -72,6 +74,9 @@ impl<H: Host> Role<H> {
     pub(super) fn see_lock(&self, entry: Option<&crate::consul::KvEntry>) {
         let (lock, index) = Registry::<H>::lock(entry);
         let mut seen = self.seen.borrow_mut();
+        if planted::is(Bug::FirstEdgeMissed) && !seen.known && entry.is_none() {
+            return;
+        }
         // A Consul that began anew may come to the same index with something else.
         if seen.known && seen.index == index && seen.lock == lock {
             return;

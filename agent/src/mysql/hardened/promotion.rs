@@ -13,6 +13,7 @@ use super::{Role, TURN, say};
 use crate::host::{Host, Signal, within};
 use crate::journal::Level;
 use crate::mysql::Config;
+use crate::planted::{self, Bug};
 
 /// How long a database has to become read-only, or to stop acknowledging, before it is killed. A server
 /// waits with `super_read_only` for commits under way; one whose commits wait for an acknowledgement that
@@ -111,6 +112,7 @@ impl<H: Host> Role<H> {
     async fn await_replicas(&self) -> Result<(), String> {
         let statements = match self.config.copies {
             1 => "SET GLOBAL rpl_semi_sync_master_enabled = OFF",
+            _ if planted::is(Bug::SemiSyncFallsBack) => "SET GLOBAL rpl_semi_sync_master_enabled = ON",
             _ => WAIT_FOR_REPLICAS,
         };
         self.database.query(statements).await.map_err(say).map(drop)
@@ -154,6 +156,7 @@ impl<H: Host> Role<H> {
             let statement = self.database.query("SET GLOBAL super_read_only = ON");
             match within(&self.host, DEMOTE_DEADLINE, statement).await {
                 Some(Ok(_)) => {}
+                _ if planted::is(Bug::DemotionNotEnforced) => {}
                 _ => self.kill_database(),
             }
         }
@@ -188,7 +191,7 @@ impl<H: Host> Role<H> {
     /// all there is, gives the lock up, and stays for those who still have to receive it.
     pub(super) async fn resign(&self) -> Result<(), String> {
         // Whatever became of the lease, nothing is written from here on.
-        if self.writable.get() {
+        if self.writable.get() && !planted::is(Bug::ReleasedFirst) {
             self.demote("stopping").await;
         }
         if !self.is_ours() {
@@ -209,6 +212,9 @@ impl<H: Host> Role<H> {
         // Released, not lost: no lock-delay keeps a successor waiting.
         self.registry.release(&session, &leader).await.map_err(say)?;
         within(&self.host, HANDOVER, self.succeeded(&session)).await;
+        if planted::is(Bug::ReleasedFirst) && self.writable.get() {
+            self.demote("stopping").await;
+        }
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use super::{Role, Snapshot, TURN, say};
 use crate::host::{Host, within};
 use crate::journal::Level;
 use crate::mysql::GtidSet;
+use crate::planted::{self, Bug};
 
 /// Where a snapshot is put before it is restored.
 const DOWNLOAD: &str = "/tmp/snapshot";
@@ -98,6 +99,9 @@ impl<H: Host> Role<H> {
     /// Tells a database that knows of no transactions which ones the snapshot it was restored from holds.
     /// Whether there was something to tell.
     pub(super) async fn adopt_snapshot(&self) -> Result<bool, String> {
+        if planted::is(Bug::RestoredUntold) {
+            return Ok(false);
+        }
         let Ok(info) = self.host.read_file(Path::new(BINLOG_INFO)).await else {
             return Ok(false);
         };

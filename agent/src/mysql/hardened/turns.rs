@@ -11,6 +11,7 @@ use super::notes::Phase;
 use super::{Role, TURN, say};
 use crate::host::Host;
 use crate::journal::Level;
+use crate::planted::{self, Bug};
 
 /// Pauses double this often, from half a [`TURN`] to eight of them.
 const BACK_OFF_MAX: u32 = 5;
@@ -55,7 +56,8 @@ impl<H: Host> Role<H> {
     async fn right_lost(&self) -> Lost {
         loop {
             let changed = self.changed.notified();
-            let (writable, acknowledging) = (self.writable.get(), self.acknowledging.get());
+            let writable = self.writable.get() && !planted::is(Bug::LeadershipForEver);
+            let acknowledging = self.acknowledging.get();
             if !writable && !acknowledging {
                 changed.await;
                 continue;

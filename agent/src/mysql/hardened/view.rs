@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::mysql::GtidSet;
+use crate::planted::{self, Bug};
 
 /// What an instance knows.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -42,6 +43,9 @@ pub struct View {
 impl View {
     /// The newest reign anybody told of: the lock's value may be gone or be older than that.
     pub fn reign(&self) -> Option<&Leader> {
+        if planted::is(Bug::ReignForgotten) {
+            return self.lock.leader.as_ref();
+        }
         let told = self.members.iter().filter_map(|member| member.position.remembered.as_ref());
         told.chain(&self.remembered).chain(&self.lock.leader).max_by_key(|leader| leader.age())
     }
@@ -115,7 +119,9 @@ impl Leader {
     pub fn quorum(&self) -> usize {
         match (self.founding, self.copies) {
             (true, _) => 0,
-            (false, copies) => (self.in_sync.len() + 1).saturating_sub(copies.max(1)).max(1),
+            (false, copies) => (self.in_sync.len() + usize::from(!planted::is(Bug::QuorumOneShort)))
+                .saturating_sub(copies.max(1))
+                .max(1),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::ops::Bound;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use ironbird_agent::planted::{self, Bug};
 use serde::{Deserialize, Serialize};
 
 /// One key.
@@ -133,7 +134,8 @@ impl Table {
             if **existing == entry {
                 return Rc::clone(existing);
             }
-            entry.modify_index = index;
+            let same = planted::is(Bug::ReleaseKeepsIndex) && entry.session.is_none();
+            entry.modify_index = if same { existing.modify_index } else { index };
             before.clone_from(&existing.session);
         }
         if before != entry.session {

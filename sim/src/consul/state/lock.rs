@@ -5,6 +5,8 @@
 
 use std::rc::Rc;
 
+use ironbird_agent::planted::{self, Bug};
+
 use super::kv::{Entry, Write};
 use super::{Effect, State};
 use crate::record::ConsulEvent;
@@ -47,11 +49,11 @@ impl State {
         let lock_index = existing.map_or(0, |entry| entry.lock_index);
         let (lock_index, again) = match existing.and_then(|entry| entry.session.as_ref()) {
             Some(holder) if *holder == id => (lock_index, true),
-            Some(_) => {
+            Some(_) if !planted::is(Bug::LockTakenFromHolder) => {
                 self.event(refused(&write.key, session, "held"));
                 return Ok(Err(Held));
             }
-            None => (lock_index + 1, false),
+            _ => (lock_index + 1, false),
         };
         let entry = self.kv_put(index, write, Some(Rc::clone(&id)), lock_index);
         if !again {
@@ -124,7 +126,7 @@ impl State {
     /// Whether nobody can lock `key` yet.
     pub(in crate::consul) fn lock_delay(&mut self, key: &str) -> bool {
         match self.lock_delays.get(key) {
-            Some(until) if *until > self.now => true,
+            Some(until) if *until > self.now && !planted::is(Bug::LockDelayNotKept) => true,
             Some(_) => {
                 self.lock_delays.remove(key);
                 false

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ironbird_agent::planted::{self, Bug};
 use serde::{Deserialize, Serialize};
 
 use super::kv::Write;
@@ -260,7 +261,9 @@ impl State {
             let delay_until = self.now + delay;
             match session.behavior {
                 Behavior::Release => {
-                    if let Some(entry) = self.kv.get(&key).cloned() {
+                    if let Some(entry) = self.kv.get(&key).cloned()
+                        && !planted::is(Bug::EndedSessionHolds)
+                    {
                         let write =
                             Write { key: Rc::clone(&key), value: entry.value.clone(), flags: entry.flags };
                         self.kv.put(index, write, None, entry.lock_index);
