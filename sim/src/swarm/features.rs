@@ -202,7 +202,7 @@ const fn feature(
 }
 
 /// Every kind of fault there is.
-pub(super) const FEATURES: [Feature; 46] = [
+pub(super) const FEATURES: [Feature; 48] = [
     // What ends containers.
     feature("kill", true, several, |hand, dice| {
         hand.spend(1)?;
