@@ -52,6 +52,7 @@ built_in![
     "consul/agent-forgets.toml",
     "consul/consul-election-in-failover.toml",
     "consul/consul-errors.toml",
+    "consul/consul-far-away.toml",
     "consul/consul-leader-change.toml",
     "consul/consul-leader-isolated.toml",
     "consul/consul-long-outage.toml",

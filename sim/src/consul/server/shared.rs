@@ -42,7 +42,7 @@ struct Inner {
 #[derive(Debug)]
 pub enum Posted {
     /// This message sent.
-    Message(Outgoing),
+    Message(Box<Outgoing>),
     /// Its connection for calls to this node closed, and what it still holds with it.
     GivenUp(usize),
 }
@@ -127,7 +127,8 @@ impl Shared {
         self.bury(fleet.lives());
         self.settle(now, &mut fleet);
         let given_up = fleet.given_up().into_iter().map(Posted::GivenUp);
-        let posted: Vec<_> = given_up.chain(fleet.outgoing().into_iter().map(Posted::Message)).collect();
+        let posted: Vec<_> =
+            given_up.chain(fleet.outgoing().into_iter().map(Box::new).map(Posted::Message)).collect();
         if !posted.is_empty() {
             self.0.outbox.borrow_mut().extend(posted);
             self.0.posted.notify_one();

@@ -134,8 +134,9 @@ impl Table {
             if **existing == entry {
                 return Rc::clone(existing);
             }
-            let same = planted::is(Bug::ReleaseKeepsIndex) && entry.session.is_none();
-            entry.modify_index = if same { existing.modify_index } else { index };
+            let freed = existing.session.is_some() && entry.session.is_none();
+            let kept = freed && planted::is(Bug::ReleaseKeepsIndex);
+            entry.modify_index = if kept { existing.modify_index } else { index };
             before.clone_from(&existing.session);
         }
         if before != entry.session {

@@ -129,7 +129,7 @@ impl Peers {
                 }
                 posted = self.shared.posted() => for posted in posted {
                     let Outgoing { to, message, way } = match posted {
-                        Posted::Message(outgoing) => outgoing,
+                        Posted::Message(outgoing) => *outgoing,
                         Posted::GivenUp(node) => {
                             if let Some(sender) = senders.remove(&(node, Purpose::Calls)) {
                                 sender.task.abort();
