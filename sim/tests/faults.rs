@@ -8,7 +8,7 @@ use ironbird_sim::plan::{COMMANDS, FaultKind, FaultPlan, Target};
 use ironbird_sim::record::{ConsulEvent, Event, MysqlEvent, Record, What};
 use ironbird_sim::run::run;
 use ironbird_sim::seed::Seed;
-use ironbird_sim::spec::Spec;
+use ironbird_sim::spec::{Handlers, Spec};
 
 /// A cluster of three that is whole at 120 s, under the faults of a plan in TOML.
 fn fly(plan: &str) -> Record {
@@ -235,7 +235,10 @@ fn a_stalled_agent_tells_the_catalog_nothing_and_then_everything() {
 
 #[test]
 fn while_a_node_is_in_maintenance_no_service_on_it_passes() {
-    let record = fly("[[fault]]\nat = \"150s\"\nfor = \"30s\"\ntarget = \"consul\"\nkind = \"maintenance\"");
+    // Published replicas watch the primary's service.
+    let published = |spec: &mut Spec| spec.cluster.handlers = Handlers::Published;
+    let plan = "[[fault]]\nat = \"150s\"\nfor = \"30s\"\ntarget = \"consul\"\nkind = \"maintenance\"";
+    let record = fly_with(published, plan);
     let watched = |from: u64, to: u64| {
         let seen = events(&record, from, to).filter_map(|event| match &event.what {
             What::Agent(Entry::Changed { name, instances }) if name == "mysql-primary" => {

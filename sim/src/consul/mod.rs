@@ -24,6 +24,7 @@ mod filter;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gossip;
+mod latest;
 mod leader;
 pub mod mesh;
 pub mod probe;

@@ -20,10 +20,12 @@ mod link;
 mod tests;
 mod wake;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -72,6 +74,28 @@ struct Slot {
     pauses: u32,
 }
 
+/// What those on a machine can ask of the engine.
+#[derive(Debug, Clone, Default)]
+pub struct Wire(Rc<RefCell<Vec<FlowKey>>>);
+
+impl Wire {
+    /// Gives up the connections of a port that were closed there while the other side has not noticed: it may
+    /// be dark or cut off, and turmoil-net lets nobody listen on a port until it has. A real kernel lets
+    /// servers, which all ask it to (`SO_REUSEADDR`). They are gone a millisecond later.
+    pub fn give_up_closing(&self, address: SocketAddr) {
+        let closing =
+            [NetstatState::FinWait1, NetstatState::FinWait2, NetstatState::Closing, NetstatState::LastAck];
+        let given_up = turmoil_net::netstat(address.ip()).entries.into_iter().filter_map(|entry| {
+            let closes = entry.state.is_some_and(|state| closing.contains(&state));
+            entry
+                .peer
+                .filter(|_| closes && entry.local.port() == address.port())
+                .map(|peer| (entry.local, peer))
+        });
+        self.0.borrow_mut().extend(given_up);
+    }
+}
+
 /// Something of the engine's own that is due at a time.
 enum Due {
     Deliver(Packet),
@@ -90,6 +114,7 @@ pub struct Engine {
     turn: Option<Turn>,
     order: Vec<HostIndex>,
     engine_waker: Arc<EngineWaker>,
+    wire: Wire,
     // Last: sockets are gone before the network they live in.
     net: EnterGuard,
 }
@@ -142,6 +167,7 @@ impl Engine {
                 turn: None,
                 order: Vec::new(),
                 engine_waker,
+                wire: Wire::default(),
                 net: net.enter(),
             };
             let mut director = prepare(&mut engine);
@@ -163,6 +189,11 @@ impl Engine {
     /// Time since the start of the run.
     pub fn now(&self) -> Duration {
         self.origin.elapsed()
+    }
+
+    /// What those on its machines can ask of it.
+    pub fn wire(&self) -> Wire {
+        self.wire.clone()
     }
 
     /// When the run began, on the runtime's clock.
@@ -264,6 +295,9 @@ impl Engine {
             }
             let delivered = self.deliver_due(now);
             let ran = self.run_woken();
+            for (local, peer) in std::mem::take(&mut *self.wire.0.borrow_mut()) {
+                self.reset(local, peer);
+            }
             // Also without a machine that ran: a kernel answers much by itself.
             if ran || delivered {
                 self.collect(now);

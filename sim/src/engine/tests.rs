@@ -1,6 +1,7 @@
 //! Machines that talk, die, stand still and come back, as a kernel would show it to their peers.
 
 use std::cell::RefCell;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
@@ -197,6 +198,40 @@ fn a_handshake_that_is_given_up_does_not_keep_its_port() {
         (given_up + 2_000, end()),
     ]);
     assert_eq!(heard.take(), [(0, "listens".to_owned())]);
+}
+
+#[test]
+fn a_port_can_be_listened_on_while_the_dead_have_not_noticed_that_it_was_closed() {
+    let heard = Log::default();
+    let log = Rc::clone(&heard);
+    let listen_again = move |engine: &mut Engine| {
+        let wire = engine.wire();
+        let life = async move {
+            // As what stands before it has closed its connection to a machine that lost power since.
+            let listener = TcpListener::bind(ADDRESS).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            drop((stream, listener));
+            let say = |what: &io::Result<TcpListener>| {
+                let what =
+                    what.as_ref().map_or_else(|error| error.kind().to_string(), |_| "listens".to_owned());
+                log.borrow_mut().push((0, what));
+            };
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            say(&TcpListener::bind(ADDRESS).await);
+            wire.give_up_closing(ADDRESS);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            say(&TcpListener::bind(ADDRESS).await);
+        };
+        engine.start(SERVER, Box::pin(life));
+    };
+    play(vec![
+        (0, Box::new(|engine: &mut Engine| engine.kill(SERVER)) as Step),
+        (1, Box::new(listen_again)),
+        (5_000, Box::new(|engine: &mut Engine| engine.power_off(CLIENT))),
+        (20_000, end()),
+    ]);
+    assert_eq!(heard.take(), [(0, "address in use".to_owned()), (0, "listens".to_owned())]);
 }
 
 #[test]

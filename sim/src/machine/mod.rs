@@ -29,6 +29,7 @@ pub use local::LocalListener;
 use process::ProcessState;
 pub use process::SimProcess;
 
+use crate::engine::Wire;
 use crate::plan::Shift;
 use crate::recorder::Recorder;
 use crate::seed::{Seed, Turn};
@@ -69,6 +70,7 @@ pub struct Machine {
     address: IpAddr,
     seed: Seed,
     recorder: Recorder,
+    wire: Wire,
     programs: Programs,
     disk: RefCell<Disk>,
     clock: Rc<Clock>,
@@ -92,6 +94,7 @@ impl Machine {
         address: IpAddr,
         seed: Seed,
         recorder: Recorder,
+        wire: Wire,
         programs: Programs,
         names: Rc<BTreeMap<String, String>>,
     ) -> Rc<Self> {
@@ -103,6 +106,7 @@ impl Machine {
             clock: Clock::new(recorder.origin()),
             ailments: RefCell::default(),
             recorder,
+            wire,
             programs,
             disk: RefCell::default(),
             processes: RefCell::default(),

@@ -38,6 +38,9 @@ pub(super) fn draw(spec: &mut Spec, dice: &mut ChaCha8Rng, drawn: &mut Drawn) {
     spec.consul.raft_multiplier = u32::try_from(pick(&[1, 1, 5])).unwrap_or(1);
     let (regime, latency) = LATENCIES[usize::try_from(pick(&[0, 1, 1, 2, 3, 4])).unwrap_or(1)];
     spec.network.latency = latency;
+    // A beat is some ten hops through agents and servers; one that cannot be in time is nobody's fault.
+    cluster.health_interval = cluster.health_interval.max(latency.to * 10);
+    cluster.health_ttl = cluster.health_ttl.max(cluster.health_interval * 3);
     spec.network.loss = [0.0, 0.001, 0.01][usize::try_from(pick(&[0, 0, 0, 1, 2])).unwrap_or(0)];
     spec.scheduler.replacement = Span { from: s(1), to: s(pick(&[2, 20, 60])) };
     spec.workload.clients = usize::try_from(pick(&[1, 2, 4])).unwrap_or(1);

@@ -71,6 +71,7 @@ impl Node {
             _ => Disk::default(),
         };
         self.lives += 1;
+        self.observer.begin();
         self.runs = true;
         let (consul, cluster) = match &*self.plan {
             Plan::Lone => {

@@ -168,7 +168,8 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
             .map(|(name, ip)| {
                 let hostname = spec.cluster.hosts.and_then(|hosts| shared_name(name, hosts));
                 let hostname = hostname.as_deref().unwrap_or(name);
-                Machine::new(name, hostname, *ip, seed, recorder.clone(), programs.clone(), Rc::clone(&names))
+                let (recorder, programs) = (recorder.clone(), programs.clone());
+                Machine::new(name, hostname, *ip, seed, recorder, engine.wire(), programs, Rc::clone(&names))
             })
             .collect();
 
@@ -183,7 +184,7 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
         let nodes = layout
             .consul()
             .map(|number| {
-                let observer = NodeObserver { world: Rc::clone(&observer), node: number };
+                let observer = NodeObserver::new(Rc::clone(&observer), number);
                 let chaos = has_trouble.then(Chaos::new);
                 Node::new(Rc::clone(&consul_plan), number, seed, observer, chaos)
             })

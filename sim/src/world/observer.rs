@@ -20,14 +20,27 @@ pub(super) struct WorldObserver {
     leader: RefCell<Option<String>>,
     passing: RefCell<BTreeSet<String>>,
     /// Up to which index of Consul's log it was told what happened, and by which of its nodes.
-    reported: Cell<(u64, usize)>,
+    reported: Cell<(u64, (usize, u64))>,
 }
 
 /// The world's observer at one of Consul's nodes.
 #[derive(Debug, Clone)]
 pub(super) struct NodeObserver {
-    pub(super) world: Rc<WorldObserver>,
-    pub(super) node: usize,
+    world: Rc<WorldObserver>,
+    node: usize,
+    /// In which of its lives the node is: what a former one told, this one sees again in the log.
+    life: Cell<u64>,
+}
+
+impl NodeObserver {
+    pub(super) fn new(world: Rc<WorldObserver>, node: usize) -> Self {
+        Self { world, node, life: Cell::new(0) }
+    }
+
+    /// The node begins another life.
+    pub(super) fn begin(&self) {
+        self.life.set(self.life.get() + 1);
+    }
 }
 
 impl Observer for NodeObserver {
@@ -38,12 +51,13 @@ impl Observer for NodeObserver {
     fn event(&self, Happened { index, event, .. }: Happened) {
         // Every server sees what is in the log; the first to see it tells.
         let (reported, by) = self.world.reported.get();
+        let this = (self.node, self.life.get());
         if matches!(event, ConsulEvent::Emptied { .. }) {
             // A log that begins anew counts from 1.
-            self.world.reported.set((0, self.node));
+            self.world.reported.set((0, this));
         } else if index > reported {
-            self.world.reported.set((index, self.node));
-        } else if index > 0 && (index, self.node) != (reported, by) {
+            self.world.reported.set((index, this));
+        } else if index > 0 && (index, this) != (reported, by) {
             return;
         }
         self.world.event(event);

@@ -10,14 +10,14 @@
 mod plan;
 mod whom;
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLockReadGuard};
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::sync::watch;
 
 pub use self::plan::{ChaosFault, ChaosPlan};
 pub use self::whom::{Census, Unfit, Whom};
+use crate::consul::latest::Latest;
 use crate::plan::Span;
 
 /// One thing that is wrong.
@@ -234,11 +234,11 @@ impl Troubles {
 
 /// What is wrong with a server, to be changed while it serves. Cloning shares it.
 #[derive(Debug, Clone)]
-pub struct Chaos(Arc<watch::Sender<Troubles>>);
+pub struct Chaos(Arc<Latest<Troubles>>);
 
 impl Default for Chaos {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Troubles::default())))
+        Self(Arc::new(Latest::new(Troubles::default())))
     }
 }
 
@@ -344,20 +344,20 @@ impl Chaos {
 
     /// Ends all that a caller began; what a plan began goes on.
     pub fn calm(&self) {
-        self.0.send_modify(|troubles| troubles.list.retain(|begun| matches!(begun.source, Source::Plan(_))));
+        self.0.change(|troubles| troubles.list.retain(|begun| matches!(begun.source, Source::Plan(_))));
     }
 
     /// Says what nodes there are.
     pub(super) fn set_census(&self, census: Census) {
-        self.0.send_modify(|troubles| troubles.census = census);
+        self.0.change(|troubles| troubles.census = census);
     }
 
     /// Begins what hits one node; unlike other troubles, there can be several of a kind.
     fn strike(&self, name: &'static str, trouble: Trouble) -> Result<(), Unfit> {
         if let Some(whom) = trouble.whom() {
-            self.0.borrow().census.fits(whom)?;
+            self.0.now().census.fits(whom)?;
         }
-        self.0.send_modify(|troubles| troubles.add(Source::Caller(name), trouble));
+        self.0.change(|troubles| troubles.add(Source::Caller(name), trouble));
         Ok(())
     }
 
@@ -380,7 +380,7 @@ impl Chaos {
     }
 
     fn begin(&self, source: Source, trouble: Trouble) {
-        self.0.send_modify(|troubles| {
+        self.0.change(|troubles| {
             if trouble == Trouble::IndexReset {
                 troubles.resets += 1;
                 return;
@@ -391,20 +391,25 @@ impl Chaos {
     }
 
     fn end(&self, source: Source) {
-        self.0.send_modify(|troubles| troubles.list.retain(|begun| begun.source != source));
+        self.0.change(|troubles| troubles.list.retain(|begun| begun.source != source));
     }
 
-    pub(super) fn now(&self) -> watch::Ref<'_, Troubles> {
-        self.0.borrow()
+    pub(super) fn now(&self) -> RwLockReadGuard<'_, Troubles> {
+        self.0.now()
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<Troubles> {
-        self.0.subscribe()
+    /// How often anything has changed, for [`Self::changed_since`].
+    pub(super) fn changes(&self) -> u64 {
+        self.0.changes()
+    }
+
+    /// Returns once more has changed than that.
+    pub(super) async fn changed_since(&self, changes: u64) {
+        self.0.changed_since(changes).await;
     }
 
     /// Returns once `holds` does.
     pub(super) async fn until(&self, holds: impl FnMut(&Troubles) -> bool) {
-        // The sender lives as long as this handle to it.
-        self.subscribe().wait_for(holds).await.ok();
+        self.0.until(holds).await;
     }
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 use super::{Fleet, Observer};
 use crate::consul::cluster::{Outgoing, Ticket};
+use crate::consul::latest::Latest;
 use crate::consul::mesh::Life;
 use crate::consul::{Blocked, Consul, Reply};
 
@@ -23,7 +24,7 @@ pub struct Shared(Rc<Inner>);
 struct Inner {
     fleet: RefCell<Fleet>,
     /// How its nodes are.
-    lives: watch::Sender<Vec<Life>>,
+    lives: Latest<Vec<Life>>,
     waiting: RefCell<BTreeMap<u64, Waiting>>,
     arrived: Cell<u64>,
     /// The revision those who wait have been asked about.
@@ -67,7 +68,7 @@ impl Shared {
     pub fn new(fleet: impl Into<Fleet>) -> Self {
         let fleet = fleet.into();
         Self(Rc::new(Inner {
-            lives: watch::Sender::new(fleet.lives()),
+            lives: Latest::new(fleet.lives()),
             fleet: RefCell::new(fleet),
             waiting: RefCell::default(),
             arrived: Cell::new(0),
@@ -144,13 +145,11 @@ impl Shared {
 
     /// Returns when a node has been stopped since, or does not run at all.
     pub(super) async fn stopped(&self, node: usize) {
-        let mut lives = self.0.lives.subscribe();
-        let first = lives.borrow_and_update().get(node).map(|life| life.ended);
-        // The sender lives as long as this handle to it.
+        let lives = &self.0.lives;
+        let first = lives.now().get(node).map(|life| life.ended);
         lives
-            .wait_for(|lives| lives.get(node).is_some_and(|life| !life.running || Some(life.ended) != first))
-            .await
-            .ok();
+            .until(|lives| lives.get(node).is_some_and(|life| !life.running || Some(life.ended) != first))
+            .await;
     }
 
     /// Returns when a node runs.
@@ -164,13 +163,12 @@ impl Shared {
     }
 
     async fn until(&self, node: usize, holds: impl Fn(&Life) -> bool) {
-        // The sender lives as long as this handle to it.
-        self.0.lives.subscribe().wait_for(|lives| lives.get(node).is_none_or(&holds)).await.ok();
+        self.0.lives.until(|lives| lives.get(node).is_none_or(&holds)).await;
     }
 
     /// Lets go of those who wait for a node that was stopped, and tells its connections.
     fn bury(&self, lives: Vec<Life>) {
-        let before = self.0.lives.borrow();
+        let before = self.0.lives.now();
         if *before == lives {
             return;
         }
@@ -181,7 +179,7 @@ impl Shared {
         // Its next life gives out the same tickets again.
         self.0.waiting.borrow_mut().retain(|_, waiting| same(waiting.node));
         drop(before);
-        self.0.lives.send_replace(lives);
+        self.0.lives.change(|before| *before = lives);
     }
 
     /// Lets everything happen that is due by `now`, and says when to call again.

@@ -71,11 +71,10 @@ impl Weather {
 
     /// Brings about what changes without a request.
     pub(super) async fn blow<C: Clock, O: Observer>(&self, shell: &Shell<C, O>) -> Infallible {
-        let mut changes = self.chaos.subscribe();
         loop {
+            let changes = self.chaos.changes();
             self.change(shell);
-            // The sender lives as long as this handle to it.
-            let changed = async { drop(changes.changed().await) };
+            let changed = self.chaos.changed_since(changes);
             match self.strikes.is_pending() {
                 false => changed.await,
                 true => tokio::select! {

@@ -79,6 +79,7 @@ fn tell<F: Future<Output = ()> + 'static>(spec: Mysql, story: impl FnOnce(Rc<Rig
                 *address,
                 seed,
                 recorder.clone(),
+                engine.wire(),
                 programs.clone(),
                 Rc::clone(&names),
             );
