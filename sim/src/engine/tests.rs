@@ -209,7 +209,9 @@ fn a_port_can_be_listened_on_while_the_dead_have_not_noticed_that_it_was_closed(
         let life = async move {
             // As what stands before it has closed its connection to a machine that lost power since.
             let listener = TcpListener::bind(ADDRESS).await.unwrap();
-            let (stream, _) = listener.accept().await.unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // What is closed with something unread in it is reset, and does not linger.
+            stream.read_u8().await.unwrap();
             tokio::time::sleep(Duration::from_secs(10)).await;
             drop((stream, listener));
             let say = |what: &io::Result<TcpListener>| {
