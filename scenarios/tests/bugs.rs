@@ -83,7 +83,7 @@ fn a_bug_is_in_no_run_but_its_own() {
 
 #[test]
 fn what_is_found_does_not_depend_on_threads() {
-    let selections = selections(&["leader-kill", "leader-stop", "leader-paused"]);
+    let selections = selections(&["leader-kill", "leader-stop", "leader-cut-from-consul"]);
     let variants = must_pass(&selections);
     let found = |jobs: usize, technique| {
         let flown = with_bug(&run, Bug::LeadershipForEver);

@@ -92,7 +92,7 @@ catalogue! {
     FailedRenewalCounts Lease "failed-renewal-counts" caught by "one-writable-primary":
         "a renewal that failed extends the lease like one that did not",
         as in "an error that is logged and then ignored, so that a holder without Consul goes on for ever";
-    RenewalGivenUp Lease "renewal-given-up" caught by "acknowledged-writes-survive":
+    RenewalGivenUp Lease "renewal-given-up" caught by "cluster-converges":
         "after a failed renewal nobody renews any more",
         as in "a keep-alive task that ends with its first error, and nobody looks at the task";
     DeadSessionKept Lease "dead-session-kept" caught by "cluster-converges":

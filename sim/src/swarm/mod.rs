@@ -39,7 +39,7 @@ use rand::seq::SliceRandom;
 
 use self::boundary::Moments;
 use self::features::{FEATURES, Feature, Hand};
-use crate::plan::{Fault, FaultPlan, Lasting};
+use crate::plan::{Fault, FaultKind, FaultPlan, Lasting};
 use crate::run::recovery_bound;
 use crate::seed::Seed;
 use crate::spec::Spec;
@@ -122,7 +122,9 @@ pub fn generate(spec: &Spec, seed: Seed, profile: &Profile) -> (Spec, FaultPlan,
         };
         let mut dice = seed.stream("swarm", &format!("{} {number}", feature.name));
         let Some(mut fault) = (feature.deal)(&mut hand, &mut dice) else { continue };
-        hand.place(&mut fault, &moments, early && !feature.costs, &mut dice);
+        // Some of what is drawn as a restart loses a disk, too.
+        let costs = feature.costs || fault.kind == FaultKind::Restart { wipe: true };
+        hand.place(&mut fault, &moments, early && !costs, &mut dice);
         fault.id = Some(format!("{} {number}", feature.name));
         faults.push(fault);
     }

@@ -69,6 +69,15 @@ fn aimed_faults_hit_what_a_clean_run_did() {
     assert_ne!(aimed, random);
 }
 
+#[test]
+fn a_restart_that_loses_a_disk_waits_for_the_cluster_to_be_whole() {
+    // It began at 68 s, in a cluster that is whole after some three minutes.
+    let (spec, plan) = plan(5_131_758_565_250_778_774, &Profile::SWARM);
+    let wiped = plan.faults.iter().filter(|fault| fault.kind == FaultKind::Restart { wipe: true });
+    assert!(wiped.clone().count() > 0);
+    wiped.for_each(|fault| assert!(fault.at.from >= recovery_bound(&spec), "{fault}"));
+}
+
 /// How many instances may lose their disks to a fault.
 fn costs(fault: &Fault, instances: usize) -> usize {
     match &fault.kind {
