@@ -234,6 +234,16 @@ fn a_stalled_agent_tells_the_catalog_nothing_and_then_everything() {
 }
 
 #[test]
+fn a_store_that_refused_serves_again_though_a_dead_client_has_not_noticed() {
+    let record = fly("[[fault]]\nat = \"150s\"\ntarget = \"leader\"\nkind = \"power-loss\"\n\
+         [[fault]]\nat = \"170s\"\nfor = \"20s\"\ntarget = \"store\"\nkind = \"refuse\"\n\
+         [[fault]]\nat = \"230s\"\ntarget = \"replica\"\nkind = \"kill\"");
+    let given = |what: &What| matches!(what, What::Store { method, status: 200, .. } if method == "GET");
+    let at = when(&record, "store", given);
+    assert!(at.iter().any(|at| *at > 230_000), "{at:?}");
+}
+
+#[test]
 fn while_a_node_is_in_maintenance_no_service_on_it_passes() {
     // Published replicas watch the primary's service.
     let published = |spec: &mut Spec| spec.cluster.handlers = Handlers::Published;

@@ -90,7 +90,7 @@ impl Host for SimHost {
         if let Ok(listener) = TcpListener::bind(address).await {
             return Ok(SimListener(listener));
         }
-        self.machine.wire.give_up_closing(address);
+        self.machine.wire.give_up_closing(SocketAddr::new(self.address(), address.port()));
         self.sleep(Duration::from_millis(1)).await;
         TcpListener::bind(address).await.map(SimListener)
     }
