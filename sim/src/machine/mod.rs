@@ -85,19 +85,25 @@ pub struct Machine {
     turn: Cell<Option<Turn>>,
 }
 
+/// What all machines of a world have in common.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// What random streams are drawn from.
+    pub seed: Seed,
+    /// Where events go.
+    pub recorder: Recorder,
+    /// What can be asked of the engine.
+    pub wire: Wire,
+    /// What can be started.
+    pub programs: Programs,
+    /// The machines' names by address, as text.
+    pub names: Rc<BTreeMap<String, String>>,
+}
+
 impl Machine {
-    /// A machine with an empty disk. `hostname` is what it takes itself for, which others may, too; `names` are
-    /// the machines' names by address, as text.
-    pub fn new(
-        name: &str,
-        hostname: &str,
-        address: IpAddr,
-        seed: Seed,
-        recorder: Recorder,
-        wire: Wire,
-        programs: Programs,
-        names: Rc<BTreeMap<String, String>>,
-    ) -> Rc<Self> {
+    /// A machine with an empty disk. `hostname` is what it takes itself for, which others may, too.
+    pub fn new(name: &str, hostname: &str, address: IpAddr, surroundings: Surroundings) -> Rc<Self> {
+        let Surroundings { seed, recorder, wire, programs, names } = surroundings;
         Rc::new(Self {
             name: name.to_owned(),
             hostname: hostname.to_owned(),

@@ -26,7 +26,7 @@ use crate::consul::ConsulConfig;
 use crate::consul::chaos::Chaos;
 use crate::consul::cluster::ClusterConfig;
 use crate::engine::{Engine, HostIndex};
-use crate::machine::{Machine, Programs};
+use crate::machine::{Machine, Programs, Surroundings};
 use crate::mysql;
 use crate::plan::{Fault, FaultKind, FaultPlan, Ground, Lasting};
 use crate::record::{Header, Record, VERSION};
@@ -162,14 +162,20 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
         container::install(&mut programs);
         let names: Rc<BTreeMap<String, String>> =
             Rc::new(layout.hosts.iter().map(|(name, ip)| (ip.to_string(), name.clone())).collect());
+        let surroundings = Surroundings {
+            seed,
+            recorder: recorder.clone(),
+            wire: engine.wire(),
+            programs,
+            names: Rc::clone(&names),
+        };
         let machines: Vec<Rc<Machine>> = layout
             .hosts
             .iter()
             .map(|(name, ip)| {
                 let hostname = spec.cluster.hosts.and_then(|hosts| shared_name(name, hosts));
                 let hostname = hostname.as_deref().unwrap_or(name);
-                let (recorder, programs) = (recorder.clone(), programs.clone());
-                Machine::new(name, hostname, *ip, seed, recorder, engine.wire(), programs, Rc::clone(&names))
+                Machine::new(name, hostname, *ip, surroundings.clone())
             })
             .collect();
 

@@ -129,7 +129,7 @@ impl Pair {
         self.intermittent = intermittent;
     }
 
-    /// Plays the steps to both and tidies up; again if they differ, and from [`FRESH`] on with both started anew.
+    /// Plays the steps to both and tidies up; again if they differ, and from a point on with both started anew.
     ///
     /// # Errors
     /// The first difference, if there was one every time.

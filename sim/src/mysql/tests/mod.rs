@@ -16,7 +16,7 @@ use ironbird_agent::host::{Command, Exit, Host, Process, Signal, run};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::{Director, Engine};
-use crate::machine::{Machine, Programs, SimHost, SimProcess};
+use crate::machine::{Machine, Programs, SimHost, SimProcess, Surroundings};
 use crate::plan::Span;
 use crate::recorder::Recorder;
 use crate::seed::Seed;
@@ -66,6 +66,8 @@ fn tell<F: Future<Output = ()> + 'static>(spec: Mysql, story: impl FnOnce(Rc<Rig
         let mut programs = Programs::default();
         super::install(&mut programs, &spec);
         let names = Rc::new(BTreeMap::new());
+        let surroundings =
+            Surroundings { seed, recorder: recorder.clone(), wire: engine.wire(), programs, names };
         let mut rig = Rig {
             machines: Vec::new(),
             jobs: Vec::new(),
@@ -73,16 +75,7 @@ fn tell<F: Future<Output = ()> + 'static>(spec: Mysql, story: impl FnOnce(Rc<Rig
             recorder: recorder.clone(),
         };
         for (number, (name, address)) in hosts.iter().take(MACHINES).enumerate() {
-            let machine = Machine::new(
-                name,
-                name,
-                *address,
-                seed,
-                recorder.clone(),
-                engine.wire(),
-                programs.clone(),
-                Rc::clone(&names),
-            );
+            let machine = Machine::new(name, name, *address, surroundings.clone());
             let (sender, mut jobs) = mpsc::unbounded_channel::<Job>();
             let host = machine.boot();
             rig.machines.push(machine);
