@@ -84,3 +84,8 @@ proptest! {
         fuzzing::duration(&input);
     }
 }
+
+#[test]
+fn an_operand_may_be_called_as_an_operator_is() {
+    fuzzing::filter(" or  not in not \n");
+}

@@ -93,13 +93,14 @@ fn join(f: &mut fmt::Formatter<'_>, operands: &[Expression], word: &str) -> fmt:
 
 impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, part) in self.selector.iter().enumerate() {
-            match str::from_utf8(part) {
-                Ok(name) if index == 0 => f.write_str(name)?,
-                Ok(name) if is_identifier(name) => write!(f, ".{name}")?,
-                _ => write!(f, "[{}]", literal::spelled(part))?,
-            }
+        // What is called `not` would read as a denial in front of its operator.
+        if let (Operator::NotIn, Some(value), Some(b"not")) =
+            (&self.operator, &self.value, self.selector.first().map(Vec::as_slice))
+        {
+            write!(f, "{} not in ", literal::spelled(value))?;
+            return self.spell_selector(f);
         }
+        self.spell_selector(f)?;
         f.write_str(match self.operator {
             Operator::Equal => " == ",
             Operator::NotEqual => " != ",
@@ -111,6 +112,19 @@ impl fmt::Display for Match {
             Operator::NotMatches => " not matches ",
         })?;
         self.value.as_ref().map_or(Ok(()), |value| f.write_str(&literal::spelled(value)))
+    }
+}
+
+impl Match {
+    fn spell_selector(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, part) in self.selector.iter().enumerate() {
+            match str::from_utf8(part) {
+                Ok(name) if index == 0 => f.write_str(name)?,
+                Ok(name) if is_identifier(name) => write!(f, ".{name}")?,
+                _ => write!(f, "[{}]", literal::spelled(part))?,
+            }
+        }
+        Ok(())
     }
 }
 
