@@ -72,7 +72,12 @@ fn row(variant: &VariantReport) -> [String; 6] {
     [
         scenario(&plain(&variant.name)),
         grouped(variant.runs),
-        if variant.as_expected { "yes" } else { "NO" }.to_owned(),
+        match variant {
+            VariantReport { as_expected: false, .. } => "NO",
+            VariantReport { runs: 0, .. } => "not run",
+            _ => "yes",
+        }
+        .to_owned(),
         format!("{}\n{}", plain(&variant.expectation), seen(variant)),
         recovery.map_or_else(
             || "-".to_owned(),
@@ -91,6 +96,9 @@ fn scenario(name: &str) -> String {
 }
 
 fn seen(variant: &VariantReport) -> String {
+    if variant.runs == 0 {
+        return String::new();
+    }
     if variant.violations.is_empty() {
         return format!("- no violation in {}", count(variant.runs, "run"));
     }
@@ -110,11 +118,14 @@ fn seconds(time: Duration) -> String {
 fn totals(suite: &SuiteReport, out: &mut String) -> std::fmt::Result {
     let simulated: Duration = suite.variants.iter().map(|variant| variant.simulated).sum();
     let elapsed: Duration = suite.variants.iter().map(|variant| variant.elapsed).sum();
+    // A sweep that was interrupted, or whose time was over, did not come to all of them.
+    let idle = suite.variants.iter().filter(|variant| variant.as_expected && variant.runs == 0).count();
     writeln!(
         out,
-        "{} of {} as expected. {}: {} simulated{}.",
-        suite.as_expected(),
+        "{} of {} as expected{}. {}: {} simulated{}.",
+        suite.as_expected() - idle,
         count(suite.variants.len() as u64, "variant"),
+        if idle > 0 { format!(", {idle} not run") } else { String::new() },
         count(suite.runs(), "run"),
         length(simulated),
         spent(elapsed),

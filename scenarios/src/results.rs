@@ -19,6 +19,7 @@ use ironbird_sim::properties::Property;
 use ironbird_sim::properties::sometimes::Sometimes;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::signature::Signature;
+use ironbird_sim::swarm::Profile;
 use serde::{Deserialize, Serialize};
 
 use crate::runner::{Outcome, Summary};
@@ -28,7 +29,7 @@ use crate::select::Selection;
 mod ways;
 
 /// The version of the format.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Bytes of one line.
 const MAX_LINE: u64 = 1 << 20;
 /// Runs of one file.
@@ -45,13 +46,21 @@ pub struct Header {
     /// Which seeds, as on the command line; every scenario's own if nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seeds: Option<String>,
+    /// How faults are drawn; those of the scenarios' files if nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<Profile>,
     /// A hash over all variants' contents.
     suite: String,
 }
 
 impl Header {
     /// The header of a sweep over `selections`.
-    pub fn new(which: &[String], seeds: Option<Seeds>, selections: &[Selection]) -> Self {
+    pub fn new(
+        which: &[String],
+        seeds: Option<Seeds>,
+        swarm: Option<Profile>,
+        selections: &[Selection],
+    ) -> Self {
         let mut hasher = blake3::Hasher::new();
         for one in selections.iter().flat_map(Selection::variants) {
             // Everything a run depends on, apart from its seed and the program. Debug output tells all fields.
@@ -63,6 +72,7 @@ impl Header {
             version: VERSION,
             which: which.to_vec(),
             seeds: seeds.map(|seeds| seeds.to_string()),
+            swarm,
             suite: hasher.finalize().to_hex().to_string(),
         }
     }
@@ -71,6 +81,8 @@ impl Header {
     fn objection(&self, other: &Self) -> Option<&'static str> {
         if self.which != other.which || self.seeds != other.seeds {
             Some("are of another sweep: other scenarios or seeds were selected")
+        } else if self.swarm != other.swarm {
+            Some("are of another sweep: its faults were drawn, or drawn in another way")
         } else if self.suite != other.suite {
             Some("are of scenarios that have changed since")
         } else {

@@ -384,7 +384,7 @@ fn a_kept_failure_is_replayed_and_says_when_it_tries_nothing() {
     let selected: Vec<Selected<'_>> = selection.variants().collect();
     let failing = when(|_, _| true);
     let bad = lab(&failing, 2);
-    let case = Case::of(selected[0], Seed(4_711));
+    let case = Case::of(selected[0], Seed(4_711), None);
     let shown = bad.signatures(&case);
     let signature = worst(&shown, &selected[0].variant.expect).unwrap();
     let (name, text) = entry(selected[0], &case, signature, None);

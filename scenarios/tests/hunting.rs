@@ -86,6 +86,54 @@ fn a_shrunk_failure_is_a_file_that_shows_it() {
 }
 
 #[test]
+fn what_a_swarm_found_is_shrunk_and_kept_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (storm, out) = (storm(folder.path()), folder.path().display().to_string());
+    let swept = ironbird(&fragile, &["run", &storm, "--swarm", "--seeds", "20"]);
+    assert_eq!(swept.exit, Exit::Failures, "{}{}", swept.out, swept.err);
+    let (_, command) = swept.out.split_once("ironbird replay ").expect("a command that repeats it");
+    let words: Vec<_> = command.lines().next().unwrap().split_whitespace().collect();
+    let [_, "--seed", _, "--swarm"] = words[..] else { panic!("{words:?}") };
+    let said = ironbird(&fragile, &[&["shrink"], &words[..], &["--out", &out]].concat());
+    assert_eq!(said.exit, Exit::AsExpected, "{}{}", said.out, said.err);
+    assert!(said.out.contains("\n1 of "), "{}", said.out);
+    let [file] = &found(folder.path())[..] else { panic!("one file") };
+    let shown = ironbird(&fragile, &["run", file]);
+    assert_eq!(shown.exit, Exit::AsExpected, "{}", shown.out);
+    let corpus = folder.path().join("corpus");
+    let kept = [&["corpus", "add"], &words[..], &["--dir", corpus.to_str().unwrap()]].concat();
+    assert_eq!(ironbird(&fragile, &kept).exit, Exit::AsExpected);
+    for (run, held) in [(&fragile as &RunFn<'_>, "0 of 1 hold"), (&made_up::calm, "1 of 1 hold")] {
+        let replayed = ironbird(run, &["run", &storm, "--seeds", "1"]);
+        assert!(replayed.out.contains(held), "{}", replayed.out);
+    }
+}
+
+#[test]
+fn what_a_swarm_came_to_is_merged_as_a_swarm() {
+    let folder = tempfile::tempdir().unwrap();
+    let storm = storm(folder.path());
+    let half = |number: u32| folder.path().join(format!("{number}.jsonl")).display().to_string();
+    for number in [1, 2] {
+        let (slice, results) = (format!("slice:{number}/2"), half(number));
+        let words = ["run", &storm, "--swarm", "--seeds", "20", "--partition", &slice, "--results", &results];
+        ironbird(&fragile, &words);
+    }
+    let whole = ironbird(&fragile, &["run", &storm, "--swarm", "--seeds", "20", "--json", "-"]);
+    let merged = ironbird(&fragile, &["merge", &half(1), &half(2), "--json", "-"]);
+    assert_eq!(merged.exit, Exit::Failures, "{}{}", merged.out, merged.err);
+    // What it took on the clock is the only thing a merge does not know.
+    let untimed = |text: &str| {
+        let lines = text.lines().filter(|line| !line.contains("elapsed") && !line.contains("speed"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(untimed(&merged.out), untimed(&whole.out));
+    let refused = ironbird(&fragile, &["run", &storm, "--seeds", "20", "--results", &half(1)]);
+    assert_eq!(refused.exit, Exit::Usage, "{}", refused.out);
+    assert!(refused.err.contains("its faults were drawn"), "{}", refused.err);
+}
+
+#[test]
 fn what_does_not_fail_is_not_shrunk_explained_or_kept() {
     let folder = tempfile::tempdir().unwrap();
     let (storm, out) = (storm(folder.path()), folder.path().display().to_string());

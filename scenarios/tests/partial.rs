@@ -48,7 +48,7 @@ fn whole() -> SuiteReport {
 
 fn resumed(path: &Path, limits: Limits<'_>, run: &RunFn<'_>) -> (SuiteReport, Ended) {
     let selections = selections();
-    let mut results = Results::resume(path, &Header::new(&which(), seeds(), &selections)).unwrap();
+    let mut results = Results::resume(path, &Header::new(&which(), seeds(), None, &selections)).unwrap();
     let swept = runner(run, 2).sweep(&selections, seeds(), limits, &mut results, &|_| {});
     assert!(results.take_error().is_none());
     (timeless(swept.report), swept.ended)
@@ -70,7 +70,7 @@ fn what_slices_found_together_is_what_one_job_finds() {
         .collect();
     let (mut results, header) = Results::merge(&paths).unwrap();
     assert_eq!(results.len(), 600);
-    assert_eq!(header, Some(Header::new(&which(), seeds(), &selections())));
+    assert_eq!(header, Some(Header::new(&which(), seeds(), None, &selections())));
     let calls = AtomicU64::new(0);
     let counting = |spec: &_, name: &_, seed, plan: &_| {
         calls.fetch_add(1, Ordering::Relaxed);
@@ -148,14 +148,14 @@ fn results_of_something_else_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("results.jsonl");
     let selections = selections();
-    let header = |words: &[String], seeds| Header::new(words, seeds, &selections);
+    let header = |words: &[String], seeds| Header::new(words, seeds, None, &selections);
     Results::resume(&path, &header(&which(), seeds())).unwrap();
     let error = |header: &Header| Results::resume(&path, header).unwrap_err().to_string();
     let other_seeds = error(&header(&which(), Some(Seeds::first(7))));
     assert!(other_seeds.ends_with("are of another sweep: other scenarios or seeds were selected"));
     let mut changed = selections.clone();
     changed[0].from.scenario.variants[0].spec.cluster.instances = 5;
-    let changed = error(&Header::new(&which(), seeds(), &changed));
+    let changed = error(&Header::new(&which(), seeds(), None, &changed));
     assert!(changed.ends_with("are of scenarios that have changed since"), "{changed}");
 }
 
@@ -163,7 +163,7 @@ fn results_of_something_else_are_refused() {
 fn malformed_results_name_their_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("results.jsonl");
-    let header = Header::new(&which(), seeds(), &selections());
+    let header = Header::new(&which(), seeds(), None, &selections());
     Results::resume(&path, &header).unwrap();
     let sound = fs::read_to_string(&path).unwrap();
     let run = r#"{"variant":"a/b","seed":1,"simulated_us":5,"events":2}"#;
@@ -172,8 +172,8 @@ fn malformed_results_name_their_line() {
     for (text, expected) in [
         (format!("{sound}{run}\nrubbish\n"), ":3: no result of a run"),
         ("{}\n".to_owned(), ":1: no header of results"),
-        (sound.replace("\"ironbird-results\":2", "\"ironbird-results\":9"), ":1: version 9 of the format"),
-        (sound.replace("\"ironbird-results\":2", "\"ironbird-results\":1"), ":1: version 1 of the format"),
+        (sound.replace("\"ironbird-results\":3", "\"ironbird-results\":9"), ":1: version 9 of the format"),
+        (sound.replace("\"ironbird-results\":3", "\"ironbird-results\":1"), ":1: version 1 of the format"),
         (format!("{sound}{nowhere}\n"), ":2: `PQ.H` is no state of a cluster"),
         (format!("{sound}{run}\n{other}\n"), "a/b, seed 1: "),
         (format!("{sound}{}", "x".repeat(2 << 20)), ":2: longer than"),

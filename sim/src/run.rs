@@ -124,7 +124,8 @@ pub fn patience(spec: &Spec, plan: &FaultPlan) -> Duration {
     };
     let away: usize = plan.faults.iter().map(away).sum();
     if cluster.handlers == Handlers::Hardened && away >= cluster.instances.min(2) {
-        2 * cluster.session_ttl + cluster.lock_delay
+        // Who waits for ever waits for somebody who comes back.
+        cluster.patience().unwrap_or_default()
     } else {
         Duration::ZERO
     }

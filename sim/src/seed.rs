@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// The seed of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,12 @@ impl Seed {
             hasher.update(part.as_bytes());
         }
         ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
+    }
+
+    /// The seed `entity` has for `purpose`: for what draws from streams of its own.
+    #[must_use]
+    pub fn derive(self, purpose: &str, entity: &str) -> Self {
+        Self(self.stream(purpose, entity).next_u64())
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ironbird_agent::duration;
+use ironbird_agent::mysql::Takeover;
 use serde::{Deserialize, Serialize};
 
 use crate::consul::cluster::Pace;
@@ -87,6 +88,18 @@ pub struct Cluster {
     /// How long hardened handlers let a tool work on a snapshot, and an empty instance wait for one.
     #[serde(with = "duration")]
     pub snapshot_deadline: Duration,
+    /// How long hardened handlers wait, once the lock is free, for instances that hold what nobody else does:
+    /// `"wait"` for ever, `"5m"` for as long as it takes a machine to come back. Twice the session's TTL and
+    /// its lock-delay if not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub takeover: Option<Takeover>,
+}
+
+impl Cluster {
+    /// How long an election of hardened handlers waits for those who hold more; `None` for ever.
+    pub fn patience(&self) -> Option<Duration> {
+        Takeover::patience(self.takeover, self.session_ttl, self.lock_delay)
+    }
 }
 
 impl Default for Cluster {
@@ -102,6 +115,7 @@ impl Default for Cluster {
             health_ttl: Duration::from_secs(25),
             watch_interval: Duration::from_secs(10),
             snapshot_deadline: Duration::from_secs(600),
+            takeover: None,
         }
     }
 }

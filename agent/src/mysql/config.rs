@@ -94,6 +94,18 @@ pub enum Takeover {
     After(Duration),
 }
 
+impl Takeover {
+    /// How long that is; `None` for ever. Where nothing is said, until the sessions of those who were up when
+    /// the last primary ended must have ended, too, if they did.
+    pub fn patience(said: Option<Self>, session_ttl: Duration, lock_delay: Duration) -> Option<Duration> {
+        match said {
+            None => Some(2 * session_ttl + lock_delay),
+            Some(Self::After(patience)) => Some(patience),
+            Some(Self::Wait) => None,
+        }
+    }
+}
+
 impl Serialize for Takeover {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -167,11 +179,7 @@ impl Config {
 
     /// How long an election waits for those that may hold what nobody else does; `None` for ever.
     pub fn patience(&self) -> Option<Duration> {
-        match self.takeover {
-            None => Some(2 * self.session_ttl + self.lock_delay),
-            Some(Takeover::After(patience)) => Some(patience),
-            Some(Takeover::Wait) => None,
-        }
+        Takeover::patience(self.takeover, self.session_ttl, self.lock_delay)
     }
 
     /// The key whose lock makes an instance the primary.

@@ -7,6 +7,7 @@ use ironbird_reports::mermaid;
 use ironbird_reports::suite::SuiteReport;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::signature::Signature;
+use ironbird_sim::swarm::Profile;
 
 use super::Stop;
 use crate::hunt::{Case, Lab, shrink};
@@ -19,7 +20,12 @@ const MOST: usize = 3;
 const BUDGET: u64 = 80;
 
 /// Reduces the first failure of the first few variants that are not as expected, and draws what is left.
-pub(super) fn reduce(suite: &mut SuiteReport, selections: &[Selection], lab: &Lab<'_>) -> Result<(), Stop> {
+pub(super) fn reduce(
+    suite: &mut SuiteReport,
+    selections: &[Selection],
+    swarm: Option<&Profile>,
+    lab: &Lab<'_>,
+) -> Result<(), Stop> {
     let mut left = MOST;
     // A sweep that stopped early has fewer reports than there are variants, in the same order.
     for (report, selected) in suite.variants.iter_mut().zip(selections.iter().flat_map(Selection::variants)) {
@@ -29,7 +35,7 @@ pub(super) fn reduce(suite: &mut SuiteReport, selections: &[Selection], lab: &La
             continue;
         };
         left -= 1;
-        let case = Case::of(selected, Seed(failure.seed));
+        let case = Case::of(selected, Seed(failure.seed), swarm);
         let faults = case.spec.faults.len();
         let small = shrink(lab, case, &signature, BUDGET, &mut |_| Ok(()))?.case;
         let Ok(run) = lab.fly(&small) else { continue };

@@ -74,7 +74,7 @@ pub(super) fn enumerate(
     let one = one_variant(&selections, "an enumeration is", console)?;
     let seed = seed(args.seed.or(one.from.scenario.seed).or(Some(0)), one, console)?;
     let lab = lab(run, args.jobs)?;
-    let mut case = Case::of(one, seed);
+    let mut case = Case::of(one, seed, None);
     if args.clean {
         case.spec.faults.clear();
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::args::MergeArgs;
 use super::run::{Found, tell};
 use super::suspect::lab;
-use super::{Console, Stop, diagrams, selected};
+use super::{Console, Stop, diagrams, selected, swarm};
 use crate::exit_code::Exit;
 use crate::results::{Header, Results};
 use crate::runner::{Limits, Options, RunFn, Runner};
@@ -27,7 +27,7 @@ pub(super) fn merge(args: &MergeArgs, run: &RunFn<'_>, console: &mut Console<'_>
             return Ok(Exit::Usage);
         }
     };
-    let selections = selected(&header.which, console)?;
+    let selections = swarm::narrow(header.swarm, selected(&header.which, console)?, console)?;
     let seeds = match header.seeds.as_deref().map(str::parse::<Seeds>).transpose() {
         Ok(seeds) => seeds,
         Err(error) => {
@@ -35,7 +35,7 @@ pub(super) fn merge(args: &MergeArgs, run: &RunFn<'_>, console: &mut Console<'_>
             return Ok(Exit::Usage);
         }
     };
-    if Header::new(&header.which, seeds, &selections) != header {
+    if Header::new(&header.which, seeds, header.swarm, &selections) != header {
         console.complain("error: the results are of scenarios that have changed since\n")?;
         return Ok(Exit::Usage);
     }
@@ -51,7 +51,8 @@ pub(super) fn merge(args: &MergeArgs, run: &RunFn<'_>, console: &mut Console<'_>
     }
     args.output.try_out()?;
     let jobs = args.jobs.map_or(0, NonZeroUsize::get);
-    let options = Options { jobs, map: args.output.html.is_some(), ..Options::default() };
+    let options =
+        Options { jobs, swarm: header.swarm, map: args.output.html.is_some(), ..Options::default() };
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(io::Error::other(error)))?;
     let swept = runner.sweep(&selections, seeds, Limits::default(), &mut results, &|_| {});
     let mut found = Found { suite: swept.report, maps: swept.maps };
@@ -60,7 +61,7 @@ pub(super) fn merge(args: &MergeArgs, run: &RunFn<'_>, console: &mut Console<'_>
         variant.elapsed = Duration::ZERO;
     }
     if args.output.github.is_some() {
-        diagrams::reduce(&mut found.suite, &selections, &lab(run, args.jobs)?)?;
+        diagrams::reduce(&mut found.suite, &selections, header.swarm.as_ref(), &lab(run, args.jobs)?)?;
     }
     tell(found, None, &args.output, &runner, &selections, console)
 }

@@ -21,7 +21,7 @@ pub(super) fn replay(args: &ReplayArgs, run: &RunFn<'_>, console: &mut Console<'
     let runner = Runner::new(run, options).map_err(|error| Stop::Io(std::io::Error::other(error)))?;
     if let Some(profile) = args.swarm.profile() {
         // Before the run, which may never come to an end.
-        console.complain(&swarm::knobs(&one.variant.spec, seed, &profile))?;
+        console.complain(&swarm::knobs(&one.variant.spec, &one.name(), seed, &profile))?;
     }
     let run = match runner.once(one, seed) {
         Ok(run) => run,

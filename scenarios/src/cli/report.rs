@@ -156,7 +156,7 @@ fn known(scenario: &str) -> Option<Selection> {
 fn replay(record: &Record) -> String {
     let seed = Seed(record.header.seed);
     known(&record.header.scenario)
-        .and_then(|selection| selection.variants().next().map(|one| replay_command(one, seed)))
+        .and_then(|selection| selection.variants().next().map(|one| replay_command(one, seed, None)))
         .unwrap_or_else(|| format!("ironbird replay {} --seed {seed}", record.header.scenario))
 }
 

@@ -11,7 +11,7 @@ use ironbird_sim::properties::sometimes::Sometimes;
 
 use super::args::{OutputArgs, RunArgs};
 use super::suspect::lab;
-use super::{Console, Stop, corpus, diagrams, interrupt, pages, progress, selected};
+use super::{Console, Stop, corpus, diagrams, interrupt, pages, progress, selected, swarm};
 use crate::exit_code::Exit;
 use crate::partition::Partition;
 use crate::results::{Header, Results};
@@ -20,7 +20,7 @@ use crate::seeds::Seeds;
 use crate::select::Selection;
 
 pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) -> Result<Exit, Stop> {
-    let mut selections = args.swarm.narrow(selected(&args.which.which, console)?, console)?;
+    let mut selections = swarm::narrow(args.swarm.profile(), selected(&args.which.which, console)?, console)?;
     let corpora = corpus::folders(args.corpus.as_deref(), &selections);
     // A folder that was named holds them as well, and once is enough.
     selections.retain(|one| !corpora.iter().any(|folder| Path::new(&one.from.file).starts_with(folder)));
@@ -46,7 +46,7 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
         [] => true,
         some => corpus::replay_first(some, &lab(run, args.jobs)?, console)?,
     };
-    let header = Header::new(&args.which.which, seeds, &selections);
+    let header = Header::new(&args.which.which, seeds, args.swarm.profile(), &selections);
     let mut results = match &args.results {
         None => Results::default(),
         Some(path) => match Results::resume(path, &header) {
@@ -76,9 +76,9 @@ pub(super) fn run(args: &RunArgs, run: &RunFn<'_>, console: &mut Console<'_>) ->
     let (note, ended) = (swept.note(), swept.ended);
     let unseen = args.require_sometimes && !never_seen(&swept.report).is_empty();
     let mut found = Found { suite: swept.report, maps: swept.maps };
-    // What was drawn for a swarm is no scenario that could be made smaller.
-    if args.output.github.is_some() && args.swarm.profile().is_none() {
-        diagrams::reduce(&mut found.suite, &selections, &lab(run, args.jobs)?)?;
+    if args.output.github.is_some() {
+        let swarm = args.swarm.profile();
+        diagrams::reduce(&mut found.suite, &selections, swarm.as_ref(), &lab(run, args.jobs)?)?;
     }
     let exit = tell(found, note.as_deref(), &args.output, &runner, &selections, console)?;
     Ok(match (exit, ended) {

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::signature::Signature;
 
+use super::swarm::SwarmArgs;
 use super::{Console, Stop};
 use crate::exit_code::Exit;
 use crate::hunt::{Case, Lab, worst};
@@ -19,6 +20,8 @@ pub(super) struct SuspectArgs {
     /// The seed; the one the file fixes if not given
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+    #[command(flatten)]
+    pub(super) swarm: SwarmArgs,
     /// Which of its failures, by signature or id; the first that matters if not given
     #[arg(long, value_name = "SIGNATURE")]
     pub(super) signature: Option<String>,
@@ -57,7 +60,8 @@ impl SuspectArgs {
         console: &mut Console<'_>,
     ) -> Result<Suspect, Stop> {
         let seed = seed(self.seed, one, console)?;
-        let case = Case::of(one, seed);
+        let profile = self.swarm.profile();
+        let case = Case::of(one, seed, profile.as_ref());
         let shown = lab.signatures(&case);
         let wanted = match &self.signature {
             None => worst(&shown, &one.variant.expect),
@@ -73,7 +77,7 @@ impl SuspectArgs {
             for signature in &shown {
                 said += &format!("  {}  {signature}\n", signature.id());
             }
-            said += &format!("look at it with {}\n", replay_command(one, seed));
+            said += &format!("look at it with {}\n", replay_command(one, seed, profile.as_ref()));
             console.complain(&said)?;
             return Err(Stop::Said(Exit::NothingSelected));
         };

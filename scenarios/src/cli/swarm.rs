@@ -29,33 +29,33 @@ impl SwarmArgs {
             (true, true) => Some(Profile::BOUNDARY),
         }
     }
+}
 
-    /// Leaves only what must pass: a symptom belongs to the faults that were written for it.
-    pub(super) fn narrow(
-        self,
-        mut selections: Vec<Selection>,
-        console: &mut Console<'_>,
-    ) -> Result<Vec<Selection>, Stop> {
-        if !self.swarm {
-            return Ok(selections);
-        }
-        for Selection { from, variants } in &mut selections {
-            let passes = |index: &usize| {
-                from.scenario.variants.get(*index).is_some_and(|variant| variant.expect == Expectation::Pass)
-            };
-            variants.retain(passes);
-        }
-        selections.retain(|selection| !selection.variants.is_empty());
-        if selections.is_empty() {
-            console.complain("error: nothing is selected that must pass whatever happens to it\n")?;
-            return Err(Stop::Said(Exit::NothingSelected));
-        }
-        Ok(selections)
+/// Leaves only what must pass where faults are drawn: a symptom belongs to the faults that were written for it.
+pub(super) fn narrow(
+    swarm: Option<Profile>,
+    mut selections: Vec<Selection>,
+    console: &mut Console<'_>,
+) -> Result<Vec<Selection>, Stop> {
+    if swarm.is_none() {
+        return Ok(selections);
     }
+    for Selection { from, variants } in &mut selections {
+        let passes = |index: &usize| {
+            from.scenario.variants.get(*index).is_some_and(|variant| variant.expect == Expectation::Pass)
+        };
+        variants.retain(passes);
+    }
+    selections.retain(|selection| !selection.variants.is_empty());
+    if selections.is_empty() {
+        console.complain("error: nothing is selected that must pass whatever happens to it\n")?;
+        return Err(Stop::Said(Exit::NothingSelected));
+    }
+    Ok(selections)
 }
 
 /// Everything that is drawn for a run.
-pub(super) fn knobs(spec: &Spec, seed: Seed, profile: &Profile) -> String {
-    let (_, _, drawn) = generate(spec, seed, profile);
+pub(super) fn knobs(spec: &Spec, name: &str, seed: Seed, profile: &Profile) -> String {
+    let (_, _, drawn) = generate(spec, name, seed, profile);
     format!("drawn for seed {seed}:\n{drawn}\n")
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
+use ironbird_agent::mysql::Takeover;
 use ironbird_sim::plan::{Fault, FaultKind, Lasting, Span, Target};
 use ironbird_sim::run::{machines, most_instances};
 use ironbird_sim::spec::Spec;
@@ -46,6 +47,9 @@ pub(super) fn check(spec: &Spec, tree: &DeTable<'_>, whole: Range<usize>, compla
     at.time("cluster", "health-ttl", cluster.health_ttl, SECOND..=DAY);
     at.time("cluster", "watch-interval", cluster.watch_interval, 100 * MILLISECOND..=HOUR);
     at.time("cluster", "snapshot-deadline", cluster.snapshot_deadline, SECOND..=DAY);
+    if let Some(Takeover::After(patience)) = cluster.takeover {
+        at.time("cluster", "takeover", patience, Duration::ZERO..=DAY);
+    }
     let consul = &spec.consul;
     at.number("consul", "servers", consul.servers, 1..=5);
     at.number("consul", "agents", consul.agents, 0..=5);

@@ -110,7 +110,7 @@ fn one(lab: &Lab<'_>, file: &Path) -> Replayed {
         return gone("it fixes no `seed`".to_owned(), title);
     };
     for variant in &loaded.scenario.variants {
-        let case = Case::of(Selected { from: &loaded, variant }, ironbird_sim::seed::Seed(seed));
+        let case = Case::of(Selected { from: &loaded, variant }, ironbird_sim::seed::Seed(seed), None);
         let verdict = match lab.fly(&case) {
             Err(panic) => Verdict::Fails { shown: vec![Signature::of_panic(&panic)], objection: panic },
             Ok(run) => match (never_struck(&run.record), variant.expect.objection(&run)) {

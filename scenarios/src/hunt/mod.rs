@@ -26,6 +26,7 @@ use ironbird_sim::properties::Property;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::signature::Signature;
 use ironbird_sim::spec::Spec;
+use ironbird_sim::swarm::{Profile, generate};
 
 pub use ddmin::ddmin;
 pub use enumerate::{Cause, Enumeration, FaultPoint, Found, Points, enumerate, points};
@@ -49,11 +50,18 @@ pub struct Case {
 }
 
 impl Case {
-    /// The run of `selected` under `seed`, its faults drawn.
-    pub fn of(selected: Selected<'_>, seed: Seed) -> Self {
-        let spec = &selected.variant.spec;
-        let faults = spec.plan().draw(seed).faults;
-        Self { name: selected.name(), spec: Spec { faults, ..spec.clone() }, seed }
+    /// The run of `selected` under `seed`: with the faults of its file, or with a cluster and faults that
+    /// are drawn as `swarm` says.
+    pub fn of(selected: Selected<'_>, seed: Seed, swarm: Option<&Profile>) -> Self {
+        let (name, spec) = (selected.name(), &selected.variant.spec);
+        let (spec, plan) = match swarm {
+            None => (spec.clone(), spec.plan().draw(seed)),
+            Some(profile) => {
+                let (spec, plan, _) = generate(spec, &name, seed, profile);
+                (spec, plan)
+            }
+        };
+        Self { name, spec: Spec { faults: plan.faults, ..spec }, seed }
     }
 
     /// Its faults as a plan.

@@ -70,7 +70,7 @@ impl Runner<'_> {
     }
 
     fn examine(&self, selected: Selected<'_>, suspect: &Suspect) -> FailureReport {
-        let replay = replay_command(selected, suspect.seed) + self.swarm_flags();
+        let replay = replay_command(selected, suspect.seed, self.options.swarm.as_ref());
         let mut reason = suspect.reason.clone();
         let run = match self.once(selected, suspect.seed) {
             Ok(run) => run,
@@ -98,15 +98,6 @@ impl Runner<'_> {
         report
     }
 
-    /// What a replay has to be told besides.
-    pub(super) fn swarm_flags(&self) -> &'static str {
-        match self.options.swarm {
-            None => "",
-            Some(Profile { boundary: false, .. }) => " --swarm",
-            Some(Profile { boundary: true, .. }) => " --swarm --boundary",
-        }
-    }
-
     /// The two lines of a run that came out in two ways, if it does so once more.
     fn difference(&self, selected: Selected<'_>, suspect: &Suspect, run: &Run) -> Option<Vec<String>> {
         if !suspect.broken || !self.options.check_determinism {
@@ -130,8 +121,13 @@ pub fn report_of(run: Run, expect: &Expectation, replay: String, reason: String)
 }
 
 /// The command that replays one run, ready for a shell.
-pub fn replay_command(selected: Selected<'_>, seed: Seed) -> String {
-    format!("ironbird replay {} --seed {seed}", quoted(&selected.selector()))
+pub fn replay_command(selected: Selected<'_>, seed: Seed, swarm: Option<&Profile>) -> String {
+    let flags = match swarm {
+        None => "",
+        Some(Profile { boundary: false, .. }) => " --swarm",
+        Some(Profile { boundary: true, .. }) => " --swarm --boundary",
+    };
+    format!("ironbird replay {} --seed {seed}{flags}", quoted(&selected.selector()))
 }
 
 fn quoted(word: &str) -> String {

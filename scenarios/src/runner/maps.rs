@@ -36,7 +36,7 @@ pub(crate) fn sections(selections: &[Selection], view: View) -> Vec<(Handlers, S
 impl Runner<'_> {
     /// How a map names a run.
     pub(crate) fn example(&self, selected: Selected<'_>, seed: Seed) -> Example {
-        let replay = replay_command(selected, seed) + self.swarm_flags();
+        let replay = replay_command(selected, seed, self.options.swarm.as_ref());
         Example { variant: selected.name(), seed: seed.0, replay }
     }
 }

@@ -49,6 +49,9 @@ pub type RunFn<'a> = dyn Fn(&Spec, &str, Seed, &FaultPlan) -> Run + Sync + 'a;
 /// would let threads wait for the last run of a batch more often.
 const RUNS_PER_JOB: u64 = 32;
 
+/// The same where variants take turns: as many as let each of them have one.
+const RUNS_PER_TURN: u64 = 4;
+
 /// Bytes of stack of a thread: published handlers call themselves as deep as Python lets them.
 pub(crate) const STACK: usize = 32 << 20;
 
@@ -157,7 +160,7 @@ impl<'a> Runner<'a> {
         guard::catch(|| match &self.options.swarm {
             None => (self.run)(spec, &name, seed, &spec.plan().draw(seed)),
             Some(profile) => {
-                let (spec, plan, _) = generate(spec, seed, profile);
+                let (spec, plan, _) = generate(spec, &name, seed, profile);
                 (self.run)(&spec, &name, seed, &plan)
             }
         })

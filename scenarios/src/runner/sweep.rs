@@ -18,7 +18,7 @@ use ironbird_sim::seed::Seed;
 use rayon::prelude::*;
 
 use super::tally::Tally;
-use super::{MAP_VIEW, Outcome, Progress, RUNS_PER_JOB, Runner, Stopwatch, Summary, sections};
+use super::{MAP_VIEW, Outcome, Progress, RUNS_PER_JOB, RUNS_PER_TURN, Runner, Stopwatch, Summary, sections};
 use crate::partition::Partition;
 use crate::results::Results;
 use crate::seeds::Seeds;
@@ -35,6 +35,27 @@ pub struct Limits<'a> {
     pub until_stable: Option<u64>,
     /// No run is started once this is set.
     pub interrupt: Option<&'a AtomicBool>,
+}
+
+impl Limits<'_> {
+    /// Whether variants take turns, so that whenever the sweep ends each had its share.
+    fn in_turn(&self) -> bool {
+        self.time_budget.is_some() || self.until_stable.is_some()
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed))
+    }
+
+    /// Whether `sweep` has run for as long as it may.
+    fn is_late(&self, sweep: &Stopwatch) -> bool {
+        self.time_budget.is_some_and(|budget| sweep.elapsed() >= budget)
+    }
+
+    /// Whether no other run is started.
+    fn are_reached(&self, sweep: &Stopwatch) -> bool {
+        self.is_interrupted() || self.is_late(sweep)
+    }
 }
 
 /// A sweep's results.
@@ -121,7 +142,7 @@ impl Runner<'_> {
     ) -> Swept {
         let watch = Stopwatch::start();
         let mut lanes = lanes(selections, seeds);
-        let in_turn = limits.time_budget.is_some() || limits.until_stable.is_some();
+        let in_turn = limits.in_turn();
         let mut novelty =
             limits.until_stable.map(|enough| Novelty { seen: BTreeSet::new(), runs_without: 0, enough });
         let ended = loop {
@@ -131,10 +152,10 @@ impl Runner<'_> {
                 while ended.is_none() && !lane.is_over() {
                     idle = false;
                     if lane.next == 0 || in_turn {
-                        let runs = if in_turn { self.batch_size() } else { lane.seeds.count() };
+                        let runs = if in_turn { self.batch_size(limits) } else { lane.seeds.count() };
                         progress(Progress::Started { name: &lane.name, runs });
                     }
-                    self.advance(lane, limits, results, novelty.as_mut(), progress);
+                    self.advance(lane, limits, &watch, results, novelty.as_mut(), progress);
                     ended = reason(limits, &watch, novelty.as_ref());
                     if in_turn {
                         break;
@@ -177,8 +198,9 @@ impl Runner<'_> {
         }
     }
 
-    fn batch_size(&self) -> u64 {
-        RUNS_PER_JOB * self.pool.current_num_threads().max(1) as u64
+    fn batch_size(&self, limits: Limits<'_>) -> u64 {
+        let runs = if limits.in_turn() { RUNS_PER_TURN } else { RUNS_PER_JOB };
+        runs * self.pool.current_num_threads().max(1) as u64
     }
 
     /// Runs the next batch of a variant.
@@ -186,12 +208,13 @@ impl Runner<'_> {
         &self,
         lane: &mut Lane<'_>,
         limits: Limits<'_>,
+        sweep: &Stopwatch,
         results: &mut Results,
         mut novelty: Option<&mut Novelty>,
         progress: &(dyn Fn(Progress<'_>) + Sync),
     ) {
         let watch = Stopwatch::start();
-        let to = lane.seeds.count().min(lane.next.saturating_add(self.batch_size()));
+        let to = lane.seeds.count().min(lane.next.saturating_add(self.batch_size(limits)));
         let ours = |number: u64| {
             limits.partition.is_none_or(|slice| slice.takes(lane.offset.saturating_add(number)))
         };
@@ -205,7 +228,7 @@ impl Runner<'_> {
             batch
                 .into_par_iter()
                 .map(|(_, seed)| {
-                    if limits.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed)) {
+                    if limits.are_reached(sweep) {
                         return None;
                     }
                     if let Some(known) = known.get(&lane.name, seed) {
@@ -296,11 +319,11 @@ fn maps(selections: &[Selection], lanes: Vec<Lane<'_>>) -> Vec<Section> {
 }
 
 fn reason(limits: Limits<'_>, watch: &Stopwatch, novelty: Option<&Novelty>) -> Option<Ended> {
-    if limits.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed)) {
+    if limits.is_interrupted() {
         Some(Ended::Interrupted)
     } else if novelty.is_some_and(Novelty::is_stable) {
         Some(Ended::Stable)
-    } else if limits.time_budget.is_some_and(|budget| watch.elapsed() >= budget) {
+    } else if limits.is_late(watch) {
         Some(Ended::TimeBudget)
     } else {
         None
@@ -315,9 +338,7 @@ impl Lane<'_> {
     /// How many runs may come out otherwise. A share is one of the whole sweep: a slice of it that happens to
     /// have none of those that show a symptom proves nothing yet.
     fn tolerated(&self, limits: Limits<'_>) -> u64 {
-        let whole = limits.time_budget.is_none()
-            && limits.until_stable.is_none()
-            && limits.interrupt.is_none_or(|interrupt| !interrupt.load(Ordering::Relaxed));
+        let whole = !limits.in_turn() && !limits.is_interrupted();
         let runs = if whole { self.seeds.count() } else { self.tally.runs };
         self.selected.variant.expect.tolerated(runs)
     }

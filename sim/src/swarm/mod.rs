@@ -19,11 +19,14 @@
 //!   fewer of them than there are. While the cluster starts, when one instance has all there is, none ends.
 //! - An upgrade, one by one or by attrition, ends all of them, but after everything else, with the time to
 //!   become whole again for each.
+//! - A machine that is down, stands still or is cut off comes back before the others give it up for lost: the
+//!   cluster's `takeover` is as long as all faults together last. An operator who says less trades what was
+//!   acknowledged for a shorter outage.
 //! - Of Consul's disks one may be lost, where at least two others remain. The object store loses nothing.
 //! - Clocks run at nine tenths to eleven tenths of their rate.
 //!
-//! The rule a change must keep: everything follows from the spec, the seed and the profile, and what is drawn
-//! for one fault does not depend on the others.
+//! The rule a change must keep: everything follows from the spec, the name, the seed and the profile, and what
+//! is drawn for one fault does not depend on the others.
 
 mod boundary;
 mod features;
@@ -34,8 +37,10 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
+use ironbird_agent::mysql::Takeover;
 use rand::RngExt;
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 
 use self::boundary::Moments;
 use self::features::{FEATURES, Feature, Hand};
@@ -48,7 +53,8 @@ use crate::spec::Spec;
 const FAULTS_MAX: usize = 8;
 
 /// How a plan is generated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Profile {
     /// Whether cluster, Consul, network and workload are drawn too.
     pub knobs: bool,
@@ -92,16 +98,17 @@ impl fmt::Display for Drawn {
     }
 }
 
-/// Draws the cluster and the faults of one run. The spec's own faults, which tell another story, are left
-/// out.
-pub fn generate(spec: &Spec, seed: Seed, profile: &Profile) -> (Spec, FaultPlan, Drawn) {
+/// Draws the cluster and the faults of one run of what is called `name`: under one seed, two scenarios get
+/// two. The spec's own faults, which tell another story, are left out.
+pub fn generate(spec: &Spec, name: &str, seed: Seed, profile: &Profile) -> (Spec, FaultPlan, Drawn) {
     let mut drawn = Drawn::default();
+    let dice = seed.derive("swarm", name);
     let mut spec = Spec { faults: Vec::new(), ..spec.clone() };
     if profile.knobs {
-        knobs::draw(&mut spec, &mut seed.stream("swarm", "knobs"), &mut drawn);
+        knobs::draw(&mut spec, &mut dice.stream("knobs", ""), &mut drawn);
     }
-    let mut stream = seed.stream("swarm", "faults");
-    let features = pick_features(profile, &spec, seed, &mut drawn);
+    let mut stream = dice.stream("faults", "");
+    let features = pick_features(profile, &spec, dice, &mut drawn);
     let bound = recovery_bound(&spec);
     let others = u32::try_from(spec.cluster.instances.saturating_sub(1)).unwrap_or(u32::MAX);
     let whole = spec.cluster.start_interval * others + bound;
@@ -117,38 +124,50 @@ pub fn generate(spec: &Spec, seed: Seed, profile: &Profile) -> (Spec, FaultPlan,
     let mut hand = Hand::new(&spec, *profile, whole, window);
     let mut faults = Vec::new();
     for number in 1..=count {
-        let Some(feature) = choose(&features, &mut seed.stream("swarm", &format!("feature {number}"))) else {
+        let Some(feature) = choose(&features, &mut dice.stream("feature", &number.to_string())) else {
             break;
         };
-        let mut dice = seed.stream("swarm", &format!("{} {number}", feature.name));
-        let Some(mut fault) = (feature.deal)(&mut hand, &mut dice) else { continue };
+        let mut stream = dice.stream(feature.name, &number.to_string());
+        let Some(mut fault) = (feature.deal)(&mut hand, &mut stream) else { continue };
         // Some of what is drawn as a restart loses a disk, too.
         let costs = feature.costs || fault.kind == FaultKind::Restart { wipe: true };
-        hand.place(&mut fault, &moments, early && !costs, &mut dice);
+        hand.place(&mut fault, &moments, early && !costs, &mut stream);
         fault.id = Some(format!("{} {number}", feature.name));
         faults.push(fault);
     }
+    if !profile.unsurvivable {
+        let takeover = takeover(&spec, &faults);
+        drawn.note("takeover", humantime::format_duration(takeover));
+        spec.cluster.takeover = Some(Takeover::After(takeover));
+    }
     let after = faults.iter().map(Fault::over_at).max().unwrap_or(whole) + bound;
     faults.extend(hand.upgrade(after, bound));
-    let plan = FaultPlan { faults }.draw(seed);
+    let plan = FaultPlan { faults }.draw(dice);
     for fault in &plan.faults {
         drawn.note(format!("at {}", fault.at), fault);
     }
     (spec, plan, drawn)
 }
 
+/// What an operator tells the cluster who knows how long machines stay away: as long as all faults together
+/// last, and then as long as it waits for those that are there.
+fn takeover(spec: &Spec, faults: &[Fault]) -> Duration {
+    let away = faults.iter().map(|fault| fault.over_at().saturating_sub(fault.at.to)).sum::<Duration>();
+    spec.cluster.patience().unwrap_or_default() + away
+}
+
 /// Which kinds of fault there are in this run, and how much each weighs.
 fn pick_features(
     profile: &Profile,
     spec: &Spec,
-    seed: Seed,
+    dice: Seed,
     drawn: &mut Drawn,
 ) -> Vec<(&'static Feature, u32)> {
     let mut possible: Vec<_> = FEATURES.iter().filter(|feature| (feature.fits)(spec)).collect();
     if !profile.swarm {
         return possible.into_iter().map(|feature| (feature, 1)).collect();
     }
-    let mut stream = seed.stream("swarm", "features");
+    let mut stream = dice.stream("features", "");
     possible.shuffle(&mut stream);
     possible.truncate(stream.random_range(1..=possible.len().max(1)));
     let picked: Vec<_> =

@@ -9,7 +9,7 @@ use crate::plan::{FaultKind, Ground};
 use crate::run::{most_instances, quiet_at};
 
 fn plan(seed: u64, profile: &Profile) -> (Spec, FaultPlan) {
-    let (spec, plan, _) = generate(&Spec::default(), Seed(seed), profile);
+    let (spec, plan, _) = generate(&Spec::default(), "a", Seed(seed), profile);
     (spec, plan)
 }
 
@@ -17,13 +17,15 @@ fn plan(seed: u64, profile: &Profile) -> (Spec, FaultPlan) {
 fn a_seed_is_a_plan() {
     for profile in [Profile::RANDOM, Profile::SWARM] {
         for seed in 0..20 {
-            let [first, second] = [0, 1].map(|_| generate(&Spec::default(), Seed(seed), &profile));
+            let [first, second] = [0, 1].map(|_| generate(&Spec::default(), "a", Seed(seed), &profile));
             assert_eq!(first, second);
         }
     }
-    let first = generate(&Spec::default(), Seed(5), &Profile::BOUNDARY);
-    assert_eq!(first, generate(&Spec::default(), Seed(5), &Profile::BOUNDARY));
+    let first = generate(&Spec::default(), "a", Seed(5), &Profile::BOUNDARY);
+    assert_eq!(first, generate(&Spec::default(), "a", Seed(5), &Profile::BOUNDARY));
     assert_ne!(plan(1, &Profile::SWARM), plan(2, &Profile::SWARM));
+    let [first, second] = ["a", "b"].map(|name| generate(&Spec::default(), name, Seed(5), &Profile::SWARM));
+    assert_ne!(first, second, "a sweep over many scenarios is no sweep over one");
 }
 
 #[test]
@@ -52,7 +54,7 @@ fn only_what_swarm_draws_makes_runs_differ_in_their_kinds() {
 
 #[test]
 fn knobs_are_said_before_the_run() {
-    let (spec, plan, drawn) = generate(&Spec::default(), Seed(9), &Profile::SWARM);
+    let (spec, plan, drawn) = generate(&Spec::default(), "a", Seed(9), &Profile::SWARM);
     let said: Vec<_> = drawn.iter().collect();
     assert!(said.contains(&("instances", &*spec.cluster.instances.to_string())));
     let faults = said.iter().filter(|(name, _)| name.starts_with("at ")).count();

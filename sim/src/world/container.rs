@@ -46,7 +46,7 @@ pub(super) async fn life(host: SimHost, cluster: Cluster, consul: SocketAddr, st
         // Who shares a host's name is told another.
         instance: cluster.hosts.map(|_| host.machine().name().to_owned()),
         copies: copies(&cluster),
-        takeover: None,
+        takeover: cluster.takeover,
     };
     match pilot(&host, &cluster, config).await {
         Ok(code) => Exit::code(code),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use ironbird_sim::run::{quiet_at, recovery_bound};
 use ironbird_sim::seed::Seed;
 use ironbird_sim::spec::Spec;
-use ironbird_sim::swarm::{Profile, generate};
+use ironbird_sim::swarm::Profile;
 use rand::seq::SliceRandom;
 
 use crate::format::nearest;
@@ -104,10 +104,6 @@ impl<'a> Deck<'a> {
         let count = u64::try_from(self.variants.len()).ok().filter(|count| *count > 0)?;
         let selected = *self.variants.get(usize::try_from(number % count).ok()?)?;
         let seed = Seed(self.first.saturating_add(number));
-        let Some(profile) = self.technique.profile() else {
-            return Some(Case::of(selected, seed));
-        };
-        let (spec, plan, _) = generate(&selected.variant.spec, seed, &profile);
-        Some(Case { name: selected.name(), spec: Spec { faults: plan.faults, ..spec }, seed })
+        Some(Case::of(selected, seed, self.technique.profile().as_ref()))
     }
 }
