@@ -135,13 +135,13 @@ pub fn generate(spec: &Spec, name: &str, seed: Seed, profile: &Profile) -> (Spec
         fault.id = Some(format!("{} {number}", feature.name));
         faults.push(fault);
     }
+    let takeover = takeover(&spec, &faults);
+    let after = faults.iter().map(Fault::over_at).max().unwrap_or(whole) + bound;
+    faults.extend(hand.upgrade(after, bound));
     if !profile.unsurvivable {
-        let takeover = takeover(&spec, &faults);
         drawn.note("takeover", humantime::format_duration(takeover));
         spec.cluster.takeover = Some(Takeover::After(takeover));
     }
-    let after = faults.iter().map(Fault::over_at).max().unwrap_or(whole) + bound;
-    faults.extend(hand.upgrade(after, bound));
     let plan = FaultPlan { faults }.draw(dice);
     for fault in &plan.faults {
         drawn.note(format!("at {}", fault.at), fault);
