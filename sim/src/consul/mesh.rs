@@ -14,7 +14,7 @@ use http::{Request, Response};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::cluster::{ClusterConfig, Disk, Lost, Message, Outgoing, Ticket, Way};
+use super::cluster::{ClusterConfig, Disk, Lost, Message, Outgoing, Ticket, Track, Way};
 use super::{Consul, Happened, Reply};
 
 /// What a connection over a cut link keeps at most.
@@ -403,15 +403,15 @@ impl Mesh {
         for Outgoing { to, message, way } in consul.outgoing() {
             if self.nodes.get(to).is_none_or(|slot| slot.consul.is_none()) {
                 // Whoever asks a machine where nothing listens is told so.
-                if matches!(way, Way::Connection | Way::Log) {
+                if matches!(way, Way::Over(_)) {
                     self.post(to, from, Arrival::Lost(Lost::Refused));
                 }
             } else if !self.cut.contains(&(from, to)) {
-                if way == Way::Connection {
+                if way == Way::Over(Track::Calls) {
                     self.connected.extend([(from, to), (to, from)]);
                 }
                 self.post(from, to, Arrival::Message(Box::new(message)));
-            } else if matches!(way, Way::Connection | Way::Back) {
+            } else if matches!(way, Way::Over(Track::Calls) | Way::Back) {
                 self.keep(from, to, message, way);
             }
         }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use rand::Rng;
 
-use super::message::{Answer, Body, Call, Forwarded, Lost, Message, Outgoing, Way, response};
+use super::message::{Answer, Body, Call, Forwarded, Lost, Message, Outgoing, Track, Way, response};
 use super::{Cluster, sync};
 use crate::consul::api::{self, Failure, Form, Outcome};
 use crate::consul::blocking::Blocked;
@@ -109,7 +109,7 @@ impl Cluster {
     fn send(&mut self, to: usize, body: Body) {
         let way = match body {
             Body::Answer(..) => Way::Back,
-            _ => Way::Connection,
+            _ => Way::Over(Track::Calls),
         };
         self.outgoing.push(Outgoing { to, message: Message(body), way });
     }

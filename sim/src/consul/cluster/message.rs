@@ -31,13 +31,11 @@ pub(super) enum Body {
 /// How a message wants to travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// In order, over the connection for calls to that node.
-    Connection,
+    /// In order, over the connection to that node on this track.
+    Over(Track),
     /// In order, back over the connection that node made for its calls. Where that has gone, so has whoever
     /// waited.
     Back,
-    /// In order, over the connection for the servers' log.
-    Log,
     /// By itself; it may get lost.
     Datagram,
     /// Over a connection of its own.
@@ -45,6 +43,15 @@ pub enum Way {
         /// When that connection is given up.
         until: Duration,
     },
+}
+
+/// What a connection between two nodes is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Track {
+    /// What one asks the other to do.
+    Calls,
+    /// What servers agree by: raft's messages.
+    Log,
 }
 
 /// A message on its way out.

@@ -28,7 +28,7 @@ use rand_chacha::ChaCha8Rng;
 pub use self::jobs::Ticket;
 use self::jobs::{Job, JobId};
 use self::message::Body;
-pub use self::message::{Lost, Message, Outgoing, Way};
+pub use self::message::{Lost, Message, Outgoing, Track, Way};
 use super::agent::Saved;
 use super::agent::events::UserEvent;
 use super::api::Contact;
@@ -455,8 +455,8 @@ impl Consul {
         match output {
             raft::Output::Send { to, message } => cluster.outgoing.push(Outgoing {
                 to: usize::from(to.0),
+                way: if message.is_answer() { Way::Datagram } else { Way::Over(Track::Log) },
                 message: Message(Body::Raft(message)),
-                way: Way::Log,
             }),
             raft::Output::Committed { index, entry, .. } => self.committed(index, entry),
             raft::Output::InstallSnapshot { index, bytes } => self.install(index, &bytes),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::log::{Record, Snapshot};
 
-/// A call of one server to another, or the answer to one.
+/// A call of one server to another, or the answer to one. Every call is answered.
 ///
 /// Every message carries the sender's term. An answer names the call it answers, so that one that comes
 /// late, or twice, is not taken for news.
@@ -83,4 +83,14 @@ pub(in crate::consul) enum Message<C> {
         /// Whether a refused leader should try again without a pause.
         at_once: bool,
     },
+}
+
+impl<C> Message<C> {
+    /// Whether it answers a call.
+    pub(in crate::consul) fn is_answer(&self) -> bool {
+        match self {
+            Self::Voted { .. } | Self::Beat { .. } | Self::Appended { .. } => true,
+            Self::Vote { .. } | Self::Heartbeat { .. } | Self::Append { .. } | Self::Install { .. } => false,
+        }
+    }
 }

@@ -6,6 +6,11 @@
 //! side knows that no answer comes, the other that nobody waits for one. Every message is acknowledged, by a
 //! frame with nothing in it; a connection on which nothing is for too long is given up and made anew.
 //!
+//! Servers that agree on a log say something to each other twenty times a second, most of it nothing new. A
+//! stream would double every word of it with its acknowledgements, so once two servers have a connection, what
+//! is short goes beside it as datagrams: raft says again what was lost, after the time TCP would. That the
+//! other one has gone is still learned from the connection.
+//!
 //! The rule a change must keep: nothing that waits for an answer is left waiting when none can come. A call
 //! whose answer was lost while its connection lives would wait for ever, and all that its node does with it.
 
@@ -25,7 +30,7 @@ use turmoil_net::shim::tokio::net::UdpSocket;
 
 use super::super::observer::NodeObserver;
 use crate::consul::Consul;
-use crate::consul::cluster::{Lost, Message, Outgoing, Way};
+use crate::consul::cluster::{Lost, Message, Outgoing, Track, Way};
 use crate::consul::server::{Posted, Shared};
 use crate::machine::SimHost;
 
@@ -37,37 +42,30 @@ const SERF_PORT: u16 = 8301;
 const FRAME_MAX: u32 = 16 * 1024 * 1024;
 /// A datagram as large as one can be.
 const DATAGRAM_MAX: usize = 65_507;
+/// The greatest message about the log that goes as a datagram: what fits into one packet.
+const SHORT: usize = 1_400;
 /// How many messages wait for a connection; more are lost, as they are when a real one's buffers are full.
 const QUEUE: usize = 1024;
 /// How long connecting is tried.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What a connection between servers is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Purpose {
-    Calls,
-    Log,
+/// The byte a connection is announced with: Consul's own.
+fn byte(track: Track) -> u8 {
+    match track {
+        Track::Calls => 0,
+        Track::Log => 1,
+    }
 }
 
-impl Purpose {
-    /// The byte it is announced with: Consul's own.
-    fn byte(self) -> u8 {
-        match self {
-            Self::Calls => 0,
-            Self::Log => 1,
-        }
-    }
+fn track(announced: u8) -> Option<Track> {
+    [Track::Calls, Track::Log].into_iter().find(|track| byte(*track) == announced)
+}
 
-    fn of(byte: u8) -> Option<Self> {
-        [Self::Calls, Self::Log].into_iter().find(|purpose| purpose.byte() == byte)
-    }
-
-    /// How long one may be without an acknowledgement. What is called has to be given up by then.
-    fn patience(self) -> Duration {
-        match self {
-            Self::Calls => Duration::from_secs(30),
-            Self::Log => Duration::from_secs(10),
-        }
+/// How long a connection may be without an acknowledgement. What is called has to be given up by then.
+fn patience(track: Track) -> Duration {
+    match track {
+        Track::Calls => Duration::from_secs(30),
+        Track::Log => Duration::from_secs(10),
     }
 }
 
@@ -92,7 +90,13 @@ struct Caller {
 /// What goes to a node over one connection after another.
 struct Sender {
     frames: mpsc::Sender<Vec<u8>>,
+    /// Whether there is a connection at this moment.
+    connected: Rc<Cell<bool>>,
     task: AbortHandle,
+}
+
+fn connected(senders: &BTreeMap<(usize, Track), Sender>, node: usize) -> bool {
+    senders.get(&(node, Track::Log)).is_some_and(|sender| sender.connected.get())
 }
 
 impl Peers {
@@ -106,7 +110,7 @@ impl Peers {
         let mut calls = self.host.listen(here(SERVER_PORT)).await?;
         let mut exchanges = self.host.listen(here(SERF_PORT)).await?;
         let gossip = Rc::new(UdpSocket::bind(here(SERF_PORT)).await?);
-        let mut senders: BTreeMap<(usize, Purpose), Sender> = BTreeMap::new();
+        let mut senders: BTreeMap<(usize, Track), Sender> = BTreeMap::new();
         let mut tasks = JoinSet::new();
         let mut datagram = vec![0; DATAGRAM_MAX];
         loop {
@@ -131,7 +135,7 @@ impl Peers {
                     let Outgoing { to, message, way } = match posted {
                         Posted::Message(outgoing) => *outgoing,
                         Posted::GivenUp(node) => {
-                            if let Some(sender) = senders.remove(&(node, Purpose::Calls)) {
+                            if let Some(sender) = senders.remove(&(node, Track::Calls)) {
                                 sender.task.abort();
                             }
                             continue;
@@ -139,12 +143,7 @@ impl Peers {
                     };
                     let Ok(frame) = serde_json::to_vec(&message) else { continue };
                     let Some(address) = self.nodes.get(to).copied() else { continue };
-                    let purpose = match way {
-                        // What does not fit, or has no way to go, is lost: that is what datagrams are.
-                        Way::Datagram => {
-                            drop(gossip.send_to(&frame, SocketAddr::new(address, SERF_PORT)).await);
-                            continue;
-                        }
+                    let track = match way {
                         Way::Exchange { until } => {
                             tasks.spawn_local(self.clone().exchange(address, frame, until));
                             continue;
@@ -155,12 +154,22 @@ impl Peers {
                             }
                             continue;
                         }
-                        Way::Connection => Purpose::Calls,
-                        Way::Log => Purpose::Log,
+                        Way::Over(track)
+                            if track == Track::Calls || frame.len() > SHORT || !connected(&senders, to) =>
+                        {
+                            track
+                        }
+                        // What does not fit, or has no way to go, is lost: that is what datagrams are.
+                        Way::Over(_) | Way::Datagram => {
+                            drop(gossip.send_to(&frame, SocketAddr::new(address, SERF_PORT)).await);
+                            continue;
+                        }
                     };
-                    let sender = senders.entry((to, purpose)).or_insert_with(|| {
+                    let sender = senders.entry((to, track)).or_insert_with(|| {
                         let (sender, frames) = mpsc::channel(QUEUE);
-                        Sender { frames: sender, task: tasks.spawn_local(self.clone().send(to, purpose, frames)) }
+                        let connected = Rc::new(Cell::new(false));
+                        let sending = self.clone().send(to, track, frames, Rc::clone(&connected));
+                        Sender { frames: sender, connected, task: tasks.spawn_local(sending) }
                     });
                     sender.frames.try_send(frame).ok();
                 },
@@ -187,11 +196,11 @@ impl Peers {
     /// Takes in what comes over a connection, acknowledges every message, and sends answers back.
     async fn listen(self, stream: impl AsyncRead + AsyncWrite + Unpin, from: IpAddr) {
         let (mut reader, mut writer) = tokio::io::split(stream);
-        let Ok(purpose) = reader.read_u8().await else { return };
-        let (Some(node), Some(purpose)) = (self.node_at(from), Purpose::of(purpose)) else { return };
+        let Ok(announced) = reader.read_u8().await else { return };
+        let (Some(node), Some(track)) = (self.node_at(from), track(announced)) else { return };
         let (back, mut frames) = mpsc::unbounded_channel();
         let superseded = Rc::new(Notify::new());
-        if purpose == Purpose::Calls {
+        if track == Track::Calls {
             self.enter(node, Caller { answers: back.clone(), superseded: Rc::clone(&superseded) });
         }
         let reading = async {
@@ -213,7 +222,7 @@ impl Peers {
             () = reading => {}
             () = writing => {}
         }
-        if purpose == Purpose::Calls {
+        if track == Track::Calls {
             self.callers.borrow_mut().remove(&node);
             self.tell(|consul, _| consul.caller_gone(node));
         }
@@ -256,14 +265,24 @@ impl Peers {
     }
 
     /// Sends messages in order, over one connection after another.
-    async fn send(self, node: usize, purpose: Purpose, mut frames: mpsc::Receiver<Vec<u8>>) {
+    async fn send(
+        self,
+        node: usize,
+        track: Track,
+        mut frames: mpsc::Receiver<Vec<u8>>,
+        connected: Rc<Cell<bool>>,
+    ) {
         let address = SocketAddr::new(self.nodes[node], SERVER_PORT);
         while let Some(first) = frames.recv().await {
             let lost = match within(&self.host, CONNECT_DEADLINE, self.host.connect(address)).await {
-                Some(Ok(stream)) => self.converse(stream, node, purpose, first, &mut frames).await,
+                Some(Ok(stream)) => {
+                    connected.set(true);
+                    self.converse(stream, node, track, first, &mut frames).await
+                }
                 Some(Err(_)) => Lost::Refused,
                 None => Lost::Silent,
             };
+            connected.set(false);
             // What waited for this connection does not wait for another.
             while frames.try_recv().is_ok() {}
             self.tell(|consul, now| consul.lost(now, node, lost));
@@ -275,12 +294,12 @@ impl Peers {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin,
         node: usize,
-        purpose: Purpose,
+        track: Track,
         first: Vec<u8>,
         frames: &mut mpsc::Receiver<Vec<u8>>,
     ) -> Lost {
         let (mut reader, mut writer) = tokio::io::split(stream);
-        if writer.write_u8(purpose.byte()).await.is_err() || write_frame(&mut writer, &first).await.is_err() {
+        if writer.write_u8(byte(track)).await.is_err() || write_frame(&mut writer, &first).await.is_err() {
             return Lost::Closed;
         }
         let owed = Cell::new(1_u32);
@@ -295,16 +314,16 @@ impl Peers {
                 heard.notify_one();
             }
         });
-        let mut deadline = pin!(self.host.sleep(purpose.patience()));
+        let mut deadline = pin!(self.host.sleep(patience(track)));
         loop {
             tokio::select! {
                 biased;
                 () = &mut reading => return Lost::Closed,
-                () = heard.notified() => deadline.set(self.host.sleep(purpose.patience())),
+                () = heard.notified() => deadline.set(self.host.sleep(patience(track))),
                 frame = frames.recv() => {
                     let Some(frame) = frame else { return Lost::Closed };
                     if owed.get() == 0 {
-                        deadline.set(self.host.sleep(purpose.patience()));
+                        deadline.set(self.host.sleep(patience(track)));
                     }
                     owed.set(owed.get() + 1);
                     if write_frame(&mut writer, &frame).await.is_err() {
