@@ -55,6 +55,7 @@ built_in![
     "consul/consul-far-away.toml",
     "consul/consul-leader-change.toml",
     "consul/consul-leader-isolated.toml",
+    "consul/consul-leader-split-off.toml",
     "consul/consul-long-outage.toml",
     "consul/consul-quorum-lost.toml",
     "consul/consul-wiped.toml",

@@ -116,16 +116,18 @@ fn an_interrupted_sweep_goes_on_where_it_stopped() {
 
 #[test]
 fn time_is_shared_between_variants() {
-    let limits = Limits { time_budget: Some(Duration::ZERO), ..Limits::default() };
-    let swept = runner(&made_up::calm, 1).sweep(
-        &selections(),
-        Some(Seeds::endless()),
-        limits,
-        &mut Results::default(),
-        &|_| {},
-    );
-    assert_eq!(swept.ended, Ended::TimeBudget);
-    assert_eq!(swept.report.variants[0].runs, 32, "a batch is always run");
+    let swept = |budget| {
+        let limits = Limits { time_budget: Some(budget), ..Limits::default() };
+        let endless = Some(Seeds::endless());
+        runner(&made_up::calm, 1).sweep(&selections(), endless, limits, &mut Results::default(), &|_| {})
+    };
+    let none = swept(Duration::ZERO);
+    assert_eq!((none.ended, none.report.runs()), (Ended::TimeBudget, 0));
+    let some = swept(Duration::from_millis(300));
+    assert_eq!(some.ended, Ended::TimeBudget);
+    let runs: Vec<u64> = some.report.variants.iter().map(|variant| variant.runs).collect();
+    let (least, most) = (runs.iter().min().unwrap(), runs.iter().max().unwrap());
+    assert!(runs.len() > 1 && *least > 0 && most - least <= 4, "each has its turn: {runs:?}");
 }
 
 #[test]

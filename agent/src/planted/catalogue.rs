@@ -149,6 +149,9 @@ catalogue! {
     RestoredUntold Replica "restored-untold" caught by "cluster-converges":
         "a restored database is not told which transactions its snapshot holds",
         as in "xtrabackup_binlog_info that nobody reads (autopilotpattern/mysql issues 71 and 102)";
+    VouchedInWordOnly Replica "vouched-in-word-only" caught by "writes-go-on":
+        "a replica that is counted on to acknowledge is set to and does not connect anew",
+        as in "rpl_semi_sync_slave_enabled set while the receiver runs, which says how the next one connects";
     FirstEdgeMissed Replica "first-edge-missed" caught by "cluster-converges":
         "what a watch finds when it begins is no news",
         as in "a watch that tells of changes, and takes what it finds first for the base line";
@@ -179,7 +182,7 @@ catalogue! {
     ReleaseKeepsIndex Consul "release-keeps-index" caught by "watches-wake":
         "letting go of a lock leaves the key's index as it is",
         as in "a write that does not count as one, and nobody is woken";
-    LeaderLeaseEndless Consul "leader-lease-endless" caught by "session-ttl":
+    LeaderLeaseEndless Consul "leader-lease-endless" caught by "one-leader":
         "a leader that is cut off from the other servers goes on leading",
         as in "a leader without a lease";
 }

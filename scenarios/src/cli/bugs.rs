@@ -96,7 +96,10 @@ pub(super) fn bugs(args: &BugsArgs, run: &RunFn<'_>, console: &mut Console<'_>) 
         let defect = look_for(args, *bug, &variants, run)?;
         let best = defect.best().map_or_else(
             || "not found".to_owned(),
-            |best| format!("{} runs of {}", best.runs.unwrap_or_default(), best.technique),
+            |best| {
+                let (runs, seconds) = (best.runs.unwrap_or_default(), best.cpu_seconds.unwrap_or_default());
+                format!("{runs} runs of {}, {seconds:.2} s", best.technique)
+            },
         );
         console.complain(&format!("{}: {best}\n", defect.id))?;
         board.bugs.push(defect);

@@ -87,8 +87,9 @@ impl Host for SimHost {
     }
 
     async fn listen(&self, address: SocketAddr) -> io::Result<SimListener> {
-        if let Ok(listener) = TcpListener::bind(address).await {
-            return Ok(SimListener(listener));
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound.map(SimListener),
         }
         self.machine.wire.give_up_closing(SocketAddr::new(self.address(), address.port()));
         self.sleep(Duration::from_millis(1)).await;

@@ -81,15 +81,15 @@ impl Convergence {
         }
     }
 
-    /// Judges the whole record.
-    pub(super) fn finish(mut self, state: &State, out: &mut Vec<Violation>) {
+    /// Judges the whole record, and says since when the cluster was whole for good.
+    pub(super) fn finish(mut self, state: &State, out: &mut Vec<Violation>) -> Option<Duration> {
         self.end(state);
         let (step, at) = self.last.unwrap_or_default();
         let (host, detail) = match &self.at_deadline {
             None => (CLUSTER.to_owned(), "record ends before the deadline".to_owned()),
             Some(lacks) => {
                 let Some(first) = lacks.first() else {
-                    return;
+                    return self.whole_since;
                 };
                 let words: Vec<_> = lacks.iter().map(|lack| lack.what.as_str()).collect();
                 let words = words.join("; ");
@@ -97,6 +97,7 @@ impl Convergence {
             }
         };
         out.push(Violation { property: Property::ClusterConverges, step, at, host, detail });
+        None
     }
 
     /// How long after the faults the cluster was whole for good.

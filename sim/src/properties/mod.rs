@@ -12,6 +12,7 @@ mod ledgers;
 mod lock_delay;
 mod once;
 mod one_holder;
+mod one_leader;
 mod one_primary;
 mod order;
 mod resurrection;
@@ -21,6 +22,7 @@ pub mod sometimes;
 pub(crate) mod state;
 mod watches_wake;
 mod writes;
+mod writes_go_on;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -34,6 +36,7 @@ use self::convergence::Convergence;
 use self::ledgers::Ledgers;
 use self::lock_delay::LockDelay;
 use self::one_holder::OneHolder;
+use self::one_leader::OneLeader;
 use self::one_primary::OnePrimary;
 use self::order::Order;
 use self::resurrection::Resurrection;
@@ -42,6 +45,7 @@ use self::session_ttl::SessionTtl;
 use self::state::State;
 use self::watches_wake::WatchesWake;
 use self::writes::Writes;
+use self::writes_go_on::WritesGoOn;
 use crate::record::{Event, Record};
 
 /// The machine a violation is put down to when it is nobody's in particular.
@@ -60,10 +64,12 @@ pub fn check(record: &Record) -> Vec<Violation> {
     let mut session_ttl = SessionTtl::default();
     let mut lock_delay = LockDelay::default();
     let mut one_holder = OneHolder::default();
+    let mut one_leader = OneLeader::default();
     let mut watches_wake = WatchesWake::new(&record.header.plan);
     let mut convergence = Convergence::new(&record.header);
     let mut ledgers = Ledgers::default();
     let mut writes = Writes::default();
+    let mut writes_go_on = WritesGoOn::default();
     let mut order = Order::default();
     let mut resurrection = Resurrection::default();
     let mut session_leak = SessionLeak::default();
@@ -76,22 +82,26 @@ pub fn check(record: &Record) -> Vec<Violation> {
         session_ttl.see(event, &mut violations);
         lock_delay.see(event);
         one_holder.see(event, &mut violations);
+        one_leader.see(event, &mut violations);
         watches_wake.see(event, &mut violations);
         convergence.see(event);
         writes.see(event, &state);
+        writes_go_on.see(event);
         order.see(event, &ledgers);
         resurrection.see(event, &mut violations);
         session_leak.see(event, &mut violations);
     }
     lock_delay.finish(&mut violations);
-    convergence.finish(&state, &mut violations);
+    if let Some(whole) = convergence.finish(&state, &mut violations) {
+        writes_go_on.finish(whole, &mut violations);
+    }
     writes.finish(&ledgers, &mut violations);
     once::finish(&ledgers, &mut violations);
     order.finish(&ledgers, &mut violations);
     agreement::finish(&state, &ledgers, record.events.last(), &mut violations);
     if record.header.plan.warps_consul() {
         // Consul keeps its times by its own clocks, which the record's time is not.
-        let by_the_clock = [Property::SessionTtl, Property::LockDelay];
+        let by_the_clock = [Property::SessionTtl, Property::LockDelay, Property::OneLeader];
         violations.retain(|violation| !by_the_clock.contains(&violation.property));
     }
     violations.sort_by_key(|violation| violation.step);
@@ -123,6 +133,8 @@ pub enum Property {
     LockDelay,
     /// A lock has one holder at a time.
     OneHolder,
+    /// Of Consul's servers one leads.
+    OneLeader,
     /// A blocking query is answered when what it waits for changes.
     WatchesWake,
     /// After the faults, one healthy primary and all others replicating from it, within the bound.
@@ -130,6 +142,8 @@ pub enum Property {
     /// No acknowledged write is lost while an instance that had received it survived, and none is thrown
     /// away.
     AcknowledgedWritesSurvive,
+    /// In the end, a cluster that is whole acknowledges writes.
+    WritesGoOn,
     /// In the end a write is one transaction, and a transaction one write, on all instances that run.
     WritesHappenOnce,
     /// No instance holds a client's write without the one the same database acknowledged to it before.
@@ -144,14 +158,16 @@ pub enum Property {
 
 impl Property {
     /// Every property.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::OneWritablePrimary,
         Self::SessionTtl,
         Self::LockDelay,
         Self::OneHolder,
+        Self::OneLeader,
         Self::WatchesWake,
         Self::ClusterConverges,
         Self::AcknowledgedWritesSurvive,
+        Self::WritesGoOn,
         Self::WritesHappenOnce,
         Self::WritesInOrder,
         Self::ReplicasAgree,
@@ -166,9 +182,11 @@ impl Property {
             Self::SessionTtl => "session-ttl",
             Self::LockDelay => "lock-delay",
             Self::OneHolder => "one-holder",
+            Self::OneLeader => "one-leader",
             Self::WatchesWake => "watches-wake",
             Self::ClusterConverges => "cluster-converges",
             Self::AcknowledgedWritesSurvive => "acknowledged-writes-survive",
+            Self::WritesGoOn => "writes-go-on",
             Self::WritesHappenOnce => "writes-happen-once",
             Self::WritesInOrder => "writes-in-order",
             Self::ReplicasAgree => "replicas-agree",
@@ -203,6 +221,16 @@ impl Violation {
     fn at(event: &Event, property: Property, detail: String) -> Self {
         Self { property, step: event.step, at: event.at, host: event.host.clone(), detail }
     }
+}
+
+/// Whether a fault keeps a server from doing anything at all.
+fn silences(fault: &str) -> bool {
+    matches!(fault.split_whitespace().next(), Some("kill" | "power-loss" | "stop" | "lose-disk" | "pause"))
+}
+
+/// Faults are recorded in words that begin with their kind.
+fn is_pause(fault: &str) -> bool {
+    fault.split_whitespace().next() == Some("pause")
 }
 
 /// A moment of a run as details write it: `128.417 s`.

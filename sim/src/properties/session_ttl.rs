@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{CONSUL, Property, Violation, moment};
+use super::{CONSUL, Property, Violation, is_pause, moment, silences};
 use crate::record::{ConsulEvent, Event, What};
 
 /// How late an expiry may be: timers round up to the next millisecond, and the work they wake takes its
@@ -173,16 +173,6 @@ impl SessionTtl {
         self.next_due =
             self.sessions.values().filter(|session| !session.overdue).map(|session| session.due).min();
     }
-}
-
-/// Whether a fault keeps a server from doing anything at all.
-fn silences(fault: &str) -> bool {
-    matches!(fault.split_whitespace().next(), Some("kill" | "power-loss" | "stop" | "lose-disk" | "pause"))
-}
-
-/// Faults are recorded in words that begin with their kind.
-fn is_pause(fault: &str) -> bool {
-    fault.split_whitespace().next() == Some("pause")
 }
 
 #[cfg(test)]

@@ -258,6 +258,10 @@ impl Script {
         })
     }
 
+    pub(crate) fn leader_deposed(&mut self, server: &str) -> &mut Self {
+        self.consul(ConsulEvent::LeaderDeposed { server: server.to_owned() })
+    }
+
     pub(crate) fn leader_established(&mut self, server: &str) -> &mut Self {
         self.consul(ConsulEvent::LeaderEstablished { server: server.to_owned() })
     }

@@ -8,6 +8,7 @@ use super::{Role, Snapshot, TURN, say};
 use crate::host::Host;
 use crate::journal::Level;
 use crate::mysql::Config;
+use crate::planted::{self, Bug};
 
 /// How often a primary takes a new snapshot.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(3_600);
@@ -56,10 +57,13 @@ impl<H: Host> Role<H> {
     pub(super) async fn vouch(&self, term: u64) -> Result<(), String> {
         self.acknowledging.set(true);
         self.changed.notify_waiters();
-        self.database
-            .query("STOP SLAVE IO_THREAD; SET GLOBAL rpl_semi_sync_slave_enabled = ON; START SLAVE IO_THREAD")
-            .await
-            .map_err(say)?;
+        let statements = match planted::is(Bug::VouchedInWordOnly) {
+            false => {
+                "STOP SLAVE IO_THREAD; SET GLOBAL rpl_semi_sync_slave_enabled = ON; START SLAVE IO_THREAD"
+            }
+            true => "SET GLOBAL rpl_semi_sync_slave_enabled = ON",
+        };
+        self.database.query(statements).await.map_err(say)?;
         self.log(Level::Info, format!("acknowledging in term {term}"));
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::select::Selected;
 /// Seeds between those of one sweep and those of the next.
 const STRIDE: u64 = 1_000_000;
 /// Efforts that differ by less than this, in seconds, are the same.
-const UNIT: u64 = 1_800;
+const UNIT: u64 = 600;
 
 /// How runs are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +85,7 @@ pub(super) struct Deck<'a> {
 fn effort(spec: &Spec) -> u64 {
     let length = quiet_at(spec, &spec.plan()) + recovery_bound(spec);
     let nodes = (spec.consul.servers + spec.consul.agents) as u64;
-    length.as_secs() * (nodes * 4).saturating_sub(3).max(1)
+    length.as_secs() * (nodes * 2).saturating_sub(1).max(1)
 }
 
 impl<'a> Deck<'a> {
