@@ -263,7 +263,9 @@ pub(super) const FEATURES: [Feature; 49] = [
         let target = machine(hand.spec, dice);
         hand.lasting(FaultKind::ClockStep { step }, target, dice)
     }),
-    feature("slow-command", false, always, |hand, dice| {
+    // A database that is not read-only in time is ended, and its container with it.
+    feature("slow-command", true, several, |hand, dice| {
+        hand.spend(1)?;
         let kind = FaultKind::SlowCommand { command: command(dice), delay: millis(dice, 100..=10_000) };
         hand.lasting(kind, instance(dice), dice)
     }),
@@ -279,7 +281,8 @@ pub(super) const FEATURES: [Feature; 49] = [
         hand.spend(1)?;
         moment(FaultKind::KillCommand { command: command(dice) }, instance(dice))
     }),
-    feature("slow-disk", false, always, |hand, dice| {
+    feature("slow-disk", true, several, |hand, dice| {
+        hand.spend(1)?;
         let kind = FaultKind::SlowDisk { delay: millis(dice, 1..=1_000) };
         hand.lasting(kind, instance(dice), dice)
     }),

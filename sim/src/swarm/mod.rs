@@ -15,7 +15,7 @@
 //! no design could survive is not drawn, unless [`Profile::unsurvivable`] asks for it:
 //!
 //! - A container that ends is replaced by one with an empty disk. So what may end a container, which is also
-//!   whatever makes its database or its disk fail, happens to one instance at a time, and in a whole run to
+//!   whatever makes its database or its disk fail or so slow that it has to be ended for it, happens to one instance at a time, and in a whole run to
 //!   fewer of them than there are. While the cluster starts, when one instance has all there is, none ends.
 //! - An upgrade, one by one or by attrition, ends all of them, but after everything else, with the time to
 //!   become whole again for each.

@@ -108,6 +108,8 @@ fn costs(fault: &Fault, instances: usize) -> usize {
         FaultKind::Restart { wipe: true }
         | FaultKind::Replace { wipe: true }
         | FaultKind::FailCommand { .. }
+        | FaultKind::SlowCommand { .. }
+        | FaultKind::SlowDisk { .. }
         | FaultKind::HangCommand { .. }
         | FaultKind::KillCommand { .. }
         | FaultKind::FullDisk
