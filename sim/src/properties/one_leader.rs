@@ -80,7 +80,7 @@ mod tests {
         script.leader_established("consul-1").at(10_000).leader_established("consul-2");
         script.at(27_000).leader_deposed("consul-1");
         script.at(60_000).leader_established("consul-3").at(61_000).leader_deposed("consul-2");
-        assert!(details(&script.at(120_000).finished()).is_empty());
+        assert!(details(script.at(120_000).finished()).is_empty());
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         script.at(25_000).leader_established("consul-3");
         script.at(80_000).fault_ended("consul-2", "pause consul-leader for 60s");
         script.at(81_000).leader_deposed("consul-2");
-        assert!(details(&script.at(120_000).finished()).is_empty());
+        assert!(details(script.at(120_000).finished()).is_empty());
         let mut script = Script::new();
         script.leader_established("consul-2").fault_began("consul-2", "pause consul-leader for 60s");
         script.at(5_000).leader_established("consul-3");
