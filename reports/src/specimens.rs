@@ -453,6 +453,7 @@ impl Run {
                 instances,
                 quiet_at: Duration::from_secs(180),
                 bound: Duration::from_secs(120),
+                steady: Duration::from_secs(60),
             },
             events: self.events,
         }

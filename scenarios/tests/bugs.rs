@@ -1,16 +1,16 @@
 //! Every planted bug is found, by the property that is expected to, and is the only reason why.
 #![cfg(feature = "planted-bugs")]
 
-use std::collections::BTreeSet;
-
 use ironbird::format::Expectation;
 use ironbird::hunt::Lab;
 use ironbird::hunt::bugs::{Search, Technique, hunt, with_bug};
 use ironbird::select::{Selected, Selection, select};
 use ironbird_agent::planted::{Bug, during};
+use ironbird_sim::plan::FaultPlan;
 use ironbird_sim::properties::Property;
 use ironbird_sim::run::run;
 use ironbird_sim::seed::Seed;
+use ironbird_sim::spec::Spec;
 
 fn selections(words: &[&str]) -> Vec<Selection> {
     let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
@@ -34,17 +34,18 @@ fn every_bug_is_found_by_the_property_that_is_expected_to() {
     for bug in Bug::ALL {
         let facts = bug.facts();
         let flown = with_bug(&run, *bug);
-        let lab = Lab::new(&flown, 1).unwrap();
+        // What else it violates says nothing of the property that was written with it in mind.
+        let as_expected = |spec: &Spec, name: &str, seed, plan: &FaultPlan| {
+            let mut flown = flown(spec, name, seed, plan);
+            flown.violations.retain(|violation| violation.property.name() == facts.property);
+            flown
+        };
+        let lab = Lab::new(&as_expected, 1).unwrap();
         let hunt = hunt(&lab, &variants, Technique::Files, search);
         let Some((case, _)) = hunt.find() else {
-            missed.push(format!("{}: not found in {} runs", facts.id, search.budget));
+            missed.push(format!("{}: {} not violated in {} runs", facts.id, facts.property, search.budget));
             continue;
         };
-        let violated: BTreeSet<_> =
-            lab.fly(case).unwrap().violations.iter().map(|violation| violation.property.name()).collect();
-        if !violated.contains(facts.property) {
-            missed.push(format!("{}: violates {violated:?} and not {}", facts.id, facts.property));
-        }
         // What is found is the bug's own: without it the same run holds.
         let sound = run(&case.spec, &case.name, case.seed, &case.plan());
         assert!(sound.violations.is_empty(), "{} fails without {}", case.name, facts.id);

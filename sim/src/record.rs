@@ -49,6 +49,10 @@ pub struct Header {
     #[schemars(with = "u64")]
     #[serde(with = "micros", rename = "bound_us")]
     pub bound: Duration,
+    /// How long it must have been whole for its run to end before that time is over.
+    #[schemars(with = "u64")]
+    #[serde(with = "micros", rename = "steady_us")]
+    pub steady: Duration,
 }
 
 /// Everything that happened in one run.

@@ -28,7 +28,7 @@ pub struct Run {
 /// # Panics
 /// When another run is under way on the same thread.
 pub fn run(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Run {
-    let record = world::fly(spec, scenario, seed, plan);
+    let record = world::fly(spec, scenario, seed, plan, steady(spec));
     let violations = properties::check(&record);
     let recovery = properties::recovery(&record);
     Run { record, violations, recovery }
@@ -81,12 +81,7 @@ fn scaled_to(fault: &Fault) -> Option<usize> {
 ///   restored; the object store is asked twice, and a database may have to start twice (once to be set
 ///   up, once for good); what a replica holds back it has still to apply.
 pub fn recovery_bound(spec: &Spec) -> Duration {
-    let Spec { cluster, consul, scheduler, mysql, store, .. } = spec;
-    // A new leader of Consul gives every session all of its time again.
-    let failover =
-        if consul.servers > 1 { consul.outage() + 2 * cluster.session_ttl } else { Duration::ZERO };
-    let election = 2 * cluster.session_ttl + cluster.lock_delay + failover;
-    let noticing = cluster.watch_interval + 2 * cluster.health_interval;
+    let Spec { scheduler, mysql, store, .. } = spec;
     let provisioning = scheduler.replacement.to
         + mysql.install.to
         + mysql.backup.to
@@ -95,7 +90,32 @@ pub fn recovery_bound(spec: &Spec) -> Duration {
         + mysql.apply_lag.to
         + 2 * mysql.longest_start()
         + 2 * store.latency.to;
-    election + noticing + provisioning
+    election_bound(spec) + noticing(spec) + provisioning
+}
+
+/// How long a cluster of `spec` must have been whole for its run to end: until then whatever was pending when
+/// it became whole has come to its end. That is every session and lock-delay, Consul's own election, one more
+/// round of the watch and of health checks, and what clients were waiting for and a few writes after it.
+pub fn steady(spec: &Spec) -> Duration {
+    let pending = election_bound(spec) + noticing(spec);
+    pending + CLIENTS_WAIT + 4 * spec.workload.interval.to
+}
+
+/// How long a client waits for its database, and a little more.
+const CLIENTS_WAIT: Duration = Duration::from_secs(15);
+
+/// A dead holder's session and its lock-delay; where Consul has several servers its own election, whose new
+/// leader gives every session all of its time again.
+fn election_bound(spec: &Spec) -> Duration {
+    let Spec { cluster, consul, .. } = spec;
+    let failover =
+        if consul.servers > 1 { consul.outage() + 2 * cluster.session_ttl } else { Duration::ZERO };
+    2 * cluster.session_ttl + cluster.lock_delay + failover
+}
+
+/// One poll of the watch, and two health checks.
+fn noticing(spec: &Spec) -> Duration {
+    spec.cluster.watch_interval + 2 * spec.cluster.health_interval
 }
 
 /// What an election of hardened handlers may wait in addition, for instances that hold what nobody else

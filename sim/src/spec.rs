@@ -182,14 +182,15 @@ impl ConsulNodes {
         }
     }
 
-    /// The longest it can be without a leader once all its servers reach each other: an election, one more
-    /// after a split vote, and what a request then waits at most. Nothing for a server that is alone.
+    /// The longest it can be without a leader once all its servers reach each other: until one that started
+    /// while it was cut off joins them, an election, one more after a split vote, and what a request then waits
+    /// at most. Nothing for a server that is alone.
     pub fn outage(&self) -> Duration {
         if self.servers == 1 {
             return Duration::ZERO;
         }
         let timeout = Duration::from_secs(2) * self.raft_multiplier;
-        3 * timeout + self.rpc_hold + self.rpc_hang.to
+        self.pace().retry_join + 3 * timeout + self.rpc_hold + self.rpc_hang.to
     }
 }
 

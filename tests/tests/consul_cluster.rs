@@ -45,7 +45,7 @@ struct Experiment {
     run: fn(&mut dyn Cluster, &mut Findings),
 }
 
-const EXPERIMENTS: [Experiment; 9] = [
+const EXPERIMENTS: [Experiment; 10] = [
     of("kill-1", 3, |cluster, findings| failover::kill(cluster, findings, "m=1")),
     of("kill-5", 2, |cluster, findings| failover::kill(cluster, findings, "m=5")).slow(),
     of("pause-1", 2, |cluster, findings| failover::pause(cluster, findings, "m=1")),
@@ -58,6 +58,7 @@ const EXPERIMENTS: [Experiment; 9] = [
     of("lag", 1, |cluster, findings| sessions::lag(cluster, findings, 100)),
     of("agent", 1, agents::lives),
     of("agent-cut", 1, agents::cut).cutting(),
+    of("server-returns", 1, agents::returns).cutting(),
 ];
 
 const fn of(name: &'static str, rounds: usize, run: fn(&mut dyn Cluster, &mut Findings)) -> Experiment {

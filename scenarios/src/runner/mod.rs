@@ -49,7 +49,7 @@ pub type RunFn<'a> = dyn Fn(&Spec, &str, Seed, &FaultPlan) -> Run + Sync + 'a;
 /// would let threads wait for the last run of a batch more often.
 const RUNS_PER_JOB: u64 = 32;
 
-/// The same where variants take turns: as many as let each of them have one.
+/// The same where variants take turns, over all of them; each has one at least.
 const RUNS_PER_TURN: u64 = 4;
 
 /// Bytes of stack of a thread: published handlers call themselves as deep as Python lets them.

@@ -1,7 +1,7 @@
 //! One sweep over all selected variants, and what may end it before its last seed.
 //!
 //! Without limits variants are swept one after the other. A sweep that something else ends takes them in
-//! turn, a batch each, so that whenever it ends every variant had its share.
+//! turn, a run or a few of each, so that whenever it ends every variant had its share.
 //!
 //! Whatever is left out, what is counted is always the first runs of each variant in the order of their
 //! numbers: a batch that is interrupted counts up to the first run that did not take place.
@@ -100,7 +100,24 @@ struct Lane<'a> {
     report: Option<VariantReport>,
 }
 
+/// A sweep under way.
+struct Course<'a> {
+    limits: Limits<'a>,
+    watch: Stopwatch,
+    novelty: Option<Novelty>,
+    results: &'a mut Results,
+    progress: &'a (dyn Fn(Progress<'_>) + Sync),
+}
+
+/// A run, whether it was made just now, and how long that took.
+struct Flown {
+    summary: Summary,
+    new: bool,
+    took: Duration,
+}
+
 /// The states seen so far, and for how many runs there was no new one.
+#[derive(Default)]
 struct Novelty {
     seen: BTreeSet<u64>,
     runs_without: u64,
@@ -140,44 +157,17 @@ impl Runner<'_> {
         results: &mut Results,
         progress: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Swept {
-        let watch = Stopwatch::start();
         let mut lanes = lanes(selections, seeds);
-        let in_turn = limits.in_turn();
-        let mut novelty =
-            limits.until_stable.map(|enough| Novelty { seen: BTreeSet::new(), runs_without: 0, enough });
-        let ended = loop {
-            let mut idle = true;
-            let mut ended = None;
-            for lane in &mut lanes {
-                while ended.is_none() && !lane.is_over() {
-                    idle = false;
-                    if lane.next == 0 || in_turn {
-                        let runs = if in_turn { self.batch_size(limits) } else { lane.seeds.count() };
-                        progress(Progress::Started { name: &lane.name, runs });
-                    }
-                    self.advance(lane, limits, &watch, results, novelty.as_mut(), progress);
-                    ended = reason(limits, &watch, novelty.as_ref());
-                    if in_turn {
-                        break;
-                    }
-                }
-                if !in_turn && ended.is_none() {
-                    progress(Progress::Finished(&self.report_of(lane, limits)));
-                }
-                if lane.stopped {
-                    // Fail-fast: what is after it has not been run.
-                    ended = ended.or(Some(Ended::Complete));
-                }
-                if ended.is_some() {
-                    break;
-                }
-            }
-            if let Some(ended) = ended {
-                break ended;
-            }
-            if idle || !in_turn {
-                break Ended::Complete;
-            }
+        let mut course = Course {
+            limits,
+            watch: Stopwatch::start(),
+            novelty: limits.until_stable.map(|enough| Novelty { enough, ..Novelty::default() }),
+            results,
+            progress,
+        };
+        let ended = match limits.in_turn() {
+            true => self.in_turn(&mut lanes, &mut course),
+            false => self.one_by_one(&mut lanes, &mut course),
         };
         let untouched = |lane: &Lane<'_>| lane.next == 0 && self.options.fail_fast;
         let mut variants = Vec::new();
@@ -193,81 +183,127 @@ impl Runner<'_> {
         Swept {
             report: SuiteReport { variants },
             ended,
-            states: novelty.map(|novelty| novelty.seen.len()),
+            states: course.novelty.map(|novelty| novelty.seen.len()),
             maps,
         }
     }
 
-    fn batch_size(&self, limits: Limits<'_>) -> u64 {
-        let runs = if limits.in_turn() { RUNS_PER_TURN } else { RUNS_PER_JOB };
-        runs * self.pool.current_num_threads().max(1) as u64
+    /// One variant after the other, each to its last seed.
+    fn one_by_one(&self, lanes: &mut [Lane<'_>], course: &mut Course<'_>) -> Ended {
+        let batch = RUNS_PER_JOB * self.threads();
+        for lane in lanes {
+            (course.progress)(Progress::Started { name: &lane.name, runs: lane.seeds.count() });
+            while !lane.is_over() {
+                self.advance(std::slice::from_mut(lane), batch, course);
+                if let Some(ended) = course.is_over() {
+                    return ended;
+                }
+            }
+            (course.progress)(Progress::Finished(&self.report_of(lane, course.limits)));
+            if lane.stopped {
+                // Fail-fast: what is after it has not been run.
+                return Ended::Complete;
+            }
+        }
+        Ended::Complete
     }
 
-    /// Runs the next batch of a variant.
-    fn advance(
-        &self,
-        lane: &mut Lane<'_>,
-        limits: Limits<'_>,
-        sweep: &Stopwatch,
-        results: &mut Results,
-        mut novelty: Option<&mut Novelty>,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
-    ) {
+    /// All variants, a few runs of each, again and again.
+    fn in_turn(&self, lanes: &mut [Lane<'_>], course: &mut Course<'_>) -> Ended {
+        for turn in 1_u64.. {
+            let left = lanes.iter().filter(|lane| !lane.is_over());
+            let (count, runs) =
+                left.fold((0, 0_u64), |(count, runs), lane| (count + 1, runs.max(lane.left())));
+            if count == 0 {
+                break;
+            }
+            let each = (RUNS_PER_TURN * self.threads()).div_ceil(count).min(runs);
+            (course.progress)(Progress::Started { name: &format!("turn {turn}"), runs: each * count });
+            self.advance(lanes, each, course);
+            if let Some(ended) = course.is_over() {
+                return ended;
+            }
+            if lanes.iter().any(|lane| lane.stopped) {
+                break;
+            }
+        }
+        Ended::Complete
+    }
+
+    fn threads(&self) -> u64 {
+        self.pool.current_num_threads().max(1) as u64
+    }
+
+    /// Runs the next so many seeds of each variant that is not over.
+    fn advance(&self, lanes: &mut [Lane<'_>], each: u64, course: &mut Course<'_>) {
         let watch = Stopwatch::start();
-        let to = lane.seeds.count().min(lane.next.saturating_add(self.batch_size(limits)));
-        let ours = |number: u64| {
-            limits.partition.is_none_or(|slice| slice.takes(lane.offset.saturating_add(number)))
-        };
-        let batch: Vec<(u64, Seed)> = (lane.next..to)
-            .zip(lane.seeds.slice(lane.next, to))
-            .filter(|(number, _)| ours(*number))
+        let batch: Vec<(usize, Seed)> = lanes
+            .iter()
+            .enumerate()
+            .flat_map(|(at, lane)| lane.batch(each, course.limits).map(move |seed| (at, seed)))
             .collect();
-        let with_states = novelty.is_some();
-        let summaries: Vec<Option<(Summary, bool)>> = self.pool.install(|| {
-            let known = &*results;
-            batch
-                .into_par_iter()
-                .map(|(_, seed)| {
-                    if limits.are_reached(sweep) {
-                        return None;
-                    }
-                    if let Some(known) = known.get(&lane.name, seed) {
-                        return Some((known.clone(), false));
-                    }
-                    let summary = self.summarize(lane.selected, seed, with_states);
-                    tracing::debug!(scenario = %lane.name, %seed, outcome = ?summary.outcome, "ran");
-                    progress(Progress::Ran { as_expected: summary.outcome == Outcome::AsExpected });
-                    Some((summary, true))
-                })
-                .collect()
+        let flown: Vec<(usize, Option<Flown>)> = self.pool.install(|| {
+            let (lanes, course) = (&*lanes, &*course);
+            batch.into_par_iter().map(|(at, seed)| (at, self.fly(&lanes[at], seed, course))).collect()
         });
+        let all: Duration = flown.iter().flat_map(|(_, flown)| flown).map(|flown| flown.took).sum();
+        let elapsed = watch.elapsed();
+        let mut flown = flown.into_iter().peekable();
+        for (number, lane) in lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.is_over()) {
+            let own: Vec<_> = std::iter::from_fn(|| flown.next_if(|(at, _)| *at == number))
+                .map(|(_, flown)| flown)
+                .collect();
+            let took: Duration = own.iter().flatten().map(|flown| flown.took).sum();
+            // Of the time the batch took a variant has the share that its runs had.
+            lane.elapsed += elapsed.mul_f64(took.as_secs_f64() / all.as_secs_f64().max(f64::MIN_POSITIVE));
+            self.take_in(lane, own, course);
+            lane.next = lane.seeds.count().min(lane.next.saturating_add(each));
+        }
+        course.results.flush();
+    }
+
+    /// Makes one run, or takes it from earlier results; nothing when no other run is to be started.
+    fn fly(&self, lane: &Lane<'_>, seed: Seed, course: &Course<'_>) -> Option<Flown> {
+        if course.limits.are_reached(&course.watch) {
+            return None;
+        }
+        if let Some(known) = course.results.get(&lane.name, seed) {
+            return Some(Flown { summary: known.clone(), new: false, took: Duration::ZERO });
+        }
+        let watch = Stopwatch::start();
+        let summary = self.summarize(lane.selected, seed, course.novelty.is_some());
+        tracing::debug!(scenario = %lane.name, %seed, outcome = ?summary.outcome, "ran");
+        (course.progress)(Progress::Ran { as_expected: summary.outcome == Outcome::AsExpected });
+        Some(Flown { summary, new: true, took: watch.elapsed() })
+    }
+
+    /// Counts runs of a variant, in the order of their seeds.
+    fn take_in(&self, lane: &mut Lane<'_>, runs: Vec<Option<Flown>>, course: &mut Course<'_>) {
         // Of an interrupted batch the runs after the first gap are kept as results, and not counted.
         let mut whole = true;
-        for summary in summaries {
-            let Some((summary, new)) = summary else {
+        for flown in runs {
+            let Some(Flown { summary, new, .. }) = flown else {
                 whole = false;
                 continue;
             };
             if new {
-                results.add(&lane.name, &summary);
+                course.results.add(&lane.name, &summary);
             }
             // Checked run by run in the order of the seeds, so that a sweep stops after the same run whatever
             // the size of the batch.
             if !whole || lane.stopped {
                 continue;
             }
-            if let Some(novelty) = novelty.as_deref_mut() {
+            if let Some(novelty) = &mut course.novelty {
                 novelty.add(&summary.states);
             }
             if let Some(passage) = &summary.passage {
                 lane.map.add_passage(&self.example(lane.selected, summary.seed), passage);
             }
             lane.tally.add(summary);
-            lane.stopped = self.options.fail_fast && !lane.tally.can_be_as_expected(lane.tolerated(limits));
+            lane.stopped =
+                self.options.fail_fast && !lane.tally.can_be_as_expected(lane.tolerated(course.limits));
         }
-        results.flush();
-        lane.next = to;
-        lane.elapsed += watch.elapsed();
     }
 
     fn report_of(&self, lane: &mut Lane<'_>, limits: Limits<'_>) -> VariantReport {
@@ -318,21 +354,42 @@ fn maps(selections: &[Selection], lanes: Vec<Lane<'_>>) -> Vec<Section> {
     sections.into_iter().map(|(_, section)| section).collect()
 }
 
-fn reason(limits: Limits<'_>, watch: &Stopwatch, novelty: Option<&Novelty>) -> Option<Ended> {
-    if limits.is_interrupted() {
-        Some(Ended::Interrupted)
-    } else if novelty.is_some_and(Novelty::is_stable) {
-        Some(Ended::Stable)
-    } else if limits.is_late(watch) {
-        Some(Ended::TimeBudget)
-    } else {
-        None
+impl Course<'_> {
+    /// Why nothing more is run, if that is so.
+    fn is_over(&self) -> Option<Ended> {
+        if self.limits.is_interrupted() {
+            Some(Ended::Interrupted)
+        } else if self.novelty.as_ref().is_some_and(Novelty::is_stable) {
+            Some(Ended::Stable)
+        } else if self.limits.is_late(&self.watch) {
+            Some(Ended::TimeBudget)
+        } else {
+            None
+        }
     }
 }
 
 impl Lane<'_> {
     fn is_over(&self) -> bool {
-        self.stopped || self.next >= self.seeds.count()
+        self.stopped || self.left() == 0
+    }
+
+    /// How many runs it has still to make.
+    fn left(&self) -> u64 {
+        self.seeds.count().saturating_sub(self.next)
+    }
+
+    /// The seeds of its next `count` runs, without those of other slices; none once it is over.
+    fn batch(&self, count: u64, limits: Limits<'_>) -> impl Iterator<Item = Seed> {
+        let from = self.next;
+        let to = if self.is_over() { from } else { from + self.left().min(count) };
+        let ours = move |number: u64| {
+            limits.partition.is_none_or(|slice| slice.takes(self.offset.saturating_add(number)))
+        };
+        (from..to)
+            .zip(self.seeds.slice(from, to))
+            .filter(move |(number, _)| ours(*number))
+            .map(|(_, seed)| seed)
     }
 
     /// How many runs may come out otherwise. A share is one of the whole sweep: a slice of it that happens to

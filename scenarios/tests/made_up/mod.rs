@@ -34,6 +34,7 @@ pub(crate) fn run(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan, lin
                 instances: spec.cluster.instances,
                 quiet_at: plan.quiet_at(),
                 bound: Duration::from_secs(100),
+                steady: Duration::from_secs(50),
             },
             events,
         },

@@ -191,6 +191,7 @@ impl Consul {
                 timers::Due::Autopilot => self.autopilot_due(),
                 timers::Due::AntiEntropy => self.sync_due(),
                 timers::Due::Coordinate => self.coordinate_due(),
+                timers::Due::RetryJoin => self.join_due(),
                 timers::Due::Rebalance => self.rebalance_due(),
                 timers::Due::Look(job) => self.look_again(job),
                 timers::Due::CallHangs(node) => self.call_hangs(node),

@@ -32,6 +32,8 @@ pub(super) enum Due {
     AntiEntropy,
     /// An agent brings its coordinate to the catalog.
     Coordinate,
+    /// A node that joined nobody tries again.
+    RetryJoin,
     /// An agent turns to another server.
     Rebalance,
     /// A request that found nobody to ask looks again.

@@ -1,5 +1,4 @@
-//! `cluster-converges`: when the faults are over the cluster becomes whole within the bound, and is whole
-//! at the deadline.
+//! `cluster-converges`: when the faults are over the cluster becomes whole within the bound, and stays it.
 //!
 //! The cluster is whole when
 //!
@@ -11,9 +10,10 @@
 //! Nothing is said of the lock: it is a means, and a cluster is of use to its clients without it. Nor of
 //! data: that is `acknowledged-writes-survive`. An instance too many does no harm unless it takes writes.
 //!
-//! Only settled moments count: events of the same instant are taken together. A record that ends before
-//! the deadline proves nothing, and that is a violation of its own kind; [`What::Finished`] tells when a
-//! run was over.
+//! It has to be whole at the deadline, or at the end of a run that was over before because the cluster had
+//! been whole for as long as it takes to be steady. Only settled moments count: events of the same instant are
+//! taken together. A record that ends before without that proves nothing, and that is a violation of its own
+//! kind; [`What::Finished`] tells when a run was over.
 //!
 //! [`What::Finished`]: crate::record::What::Finished
 
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use super::state::State;
 use super::{CLUSTER, PRIMARY, Property, Violation, moment};
-use crate::record::{Event, Header};
+use crate::record::{Event, Header, What};
 
 /// The name a replica is in the catalog under.
 const REPLICA: &str = "mysql";
@@ -31,12 +31,14 @@ pub(crate) struct Convergence {
     instances: usize,
     quiet_at: Duration,
     deadline: Duration,
+    steady: Duration,
+    finished: bool,
     /// Step and time of the last event up to the deadline.
     last: Option<(u64, Duration)>,
     whole_since: Option<Duration>,
     /// The state that was judged last.
     revision: Option<u64>,
-    /// What was missing at the deadline, once it has passed.
+    /// What was missing at the deadline, or at the end of a run that was over before.
     at_deadline: Option<Vec<Lack>>,
 }
 
@@ -54,6 +56,8 @@ impl Convergence {
             instances: header.instances,
             quiet_at: header.quiet_at,
             deadline: header.quiet_at.saturating_add(header.bound),
+            steady: header.steady,
+            finished: false,
             last: None,
             whole_since: None,
             revision: None,
@@ -78,7 +82,14 @@ impl Convergence {
     pub(super) fn see(&mut self, event: &Event) {
         if self.at_deadline.is_none() {
             self.last = Some((event.step, event.at));
+            self.finished = event.what == What::Finished;
         }
+    }
+
+    /// From when on the cluster is whole for long enough if it stays as it is in `state`.
+    pub(super) fn steady_from(&mut self, state: &State) -> Option<Duration> {
+        self.settle(state);
+        self.whole_since.map(|since| since.max(self.quiet_at).saturating_add(self.steady))
     }
 
     /// Judges the whole record, and says since when the cluster was whole for good.
@@ -113,8 +124,9 @@ impl Convergence {
     }
 
     fn end(&mut self, state: &State) {
-        if self.at_deadline.is_none() && self.last.is_some_and(|(_, at)| at >= self.deadline) {
-            self.settle(state);
+        let Some((_, at)) = self.last.filter(|_| self.at_deadline.is_none()) else { return };
+        let steady = self.steady_from(state).is_some_and(|from| from <= at);
+        if at >= self.deadline || self.finished && steady {
             self.at_deadline = Some(self.lacks(state));
         }
     }
@@ -186,7 +198,7 @@ impl Convergence {
 mod tests {
     use std::time::Duration;
 
-    use super::super::testing::{BOUND, QUIET_AT, Script, violated};
+    use super::super::testing::{BOUND, QUIET_AT, STEADY, Script, violated};
     use super::super::{Property, recovery};
 
     /// In milliseconds.
@@ -391,10 +403,30 @@ mod tests {
     #[test]
     fn a_record_that_ends_early_proves_nothing() {
         let mut script = whole();
-        script.at(DEADLINE - 1).finished();
+        script.at(QUIET_AT + STEADY - 1).finished();
         assert_eq!(details(&script), ["record ends before the deadline"]);
         assert_eq!(recovered(&script), None);
+        script = whole();
+        script.at(DEADLINE - 1).committed("mysql-1", 1);
+        assert_eq!(details(&script), ["record ends before the deadline"]);
         assert_eq!(details(&Script::new()), ["record ends before the deadline"]);
+    }
+
+    #[test]
+    fn a_run_may_end_once_the_cluster_is_steady() {
+        for (mended_at, finished_at, ended) in [
+            (QUIET_AT - 5_000, QUIET_AT + STEADY, true),
+            (QUIET_AT + 7_000, QUIET_AT + STEADY, false),
+            (QUIET_AT + 7_000, QUIET_AT + 6_999 + STEADY, false),
+            (QUIET_AT + 7_000, QUIET_AT + 7_000 + STEADY, true),
+        ] {
+            let mut script = whole();
+            script.at(QUIET_AT - 6_000).writable("mysql-1", false);
+            script.at(mended_at).writable("mysql-1", true).at(finished_at).finished();
+            let said: &[&str] = if ended { &[] } else { &["record ends before the deadline"] };
+            assert_eq!(details(&script), said, "mended {mended_at}, finished {finished_at}");
+            assert_eq!(recovered(&script), ended.then(|| mended_at.saturating_sub(QUIET_AT)));
+        }
     }
 
     #[test]

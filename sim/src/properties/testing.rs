@@ -14,6 +14,9 @@ pub(crate) const QUIET_AT: u64 = 60_000;
 /// How long the cluster may take then, in milliseconds.
 pub(crate) const BOUND: u64 = 100_000;
 
+/// How long it must be whole for its run to end before that, in milliseconds.
+pub(crate) const STEADY: u64 = 60_000;
+
 /// A record in the making. Times are milliseconds and stay until they are set anew.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
@@ -44,6 +47,7 @@ impl Script {
                 instances: 3,
                 quiet_at: Duration::from_millis(QUIET_AT),
                 bound: Duration::from_millis(BOUND),
+                steady: Duration::from_millis(STEADY),
             },
             events: self.events.clone(),
         }

@@ -229,7 +229,7 @@ mod tests {
     use super::{MAX_LINE_BYTES, Reading};
     use crate::record::Record;
 
-    const HEADER: &str = r#"{"version":"1.0","scenario":"a/b","seed":1,"plan":{"fault":[{"at":"1s","kind":"kill","target":"leader"}]},"instances":3,"quiet_us":1,"bound_us":2}"#;
+    const HEADER: &str = r#"{"version":"1.0","scenario":"a/b","seed":1,"plan":{"fault":[{"at":"1s","kind":"kill","target":"leader"}]},"instances":3,"quiet_us":1,"bound_us":2,"steady_us":1}"#;
     const LAUNCHED: &str = r#"{"step":0,"us":5,"host":"mysql-1","kind":"launched","why":"start"}"#;
     const FINISHED: &str = r#"{"step":1,"us":7,"host":"world","kind":"finished"}"#;
 

@@ -12,7 +12,8 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 
 use crate::plan::FaultPlan;
-use crate::record::{ConsulEvent, MysqlEvent, What};
+use crate::properties;
+use crate::record::{ConsulEvent, MysqlEvent, Record, What};
 use crate::seed::Seed;
 use crate::spec::Spec;
 
@@ -36,19 +37,32 @@ pub(super) struct Moments {
     chain: Vec<Moment>,
 }
 
-/// The moments of the time in which faults may begin.
-pub(super) fn moments(spec: &Spec, seed: Seed, whole: Duration, window: Duration) -> Moments {
-    // Something has to happen late for the run to be as long as the one with faults: a fault that nobody
-    // notices.
-    let nothing = crate::plan::Fault::new(
-        crate::plan::Span::exactly(whole + window),
-        crate::plan::FaultKind::ClockStep {
-            step: crate::plan::Shift { by: Duration::from_millis(1), back: false },
-        },
-        crate::plan::Target::Store,
-        crate::plan::Lasting::Moment,
-    );
-    let record = crate::world::fly(spec, "clean", seed, &FaultPlan { faults: vec![nothing] });
+/// A run of the cluster without a fault, from its start until it has been whole for `window`.
+#[derive(Debug)]
+pub(super) struct Clean {
+    record: Record,
+    window: Duration,
+}
+
+impl Clean {
+    /// Runs it.
+    pub(super) fn run(spec: &Spec, seed: Seed, window: Duration) -> Self {
+        let record = crate::world::fly(spec, "clean", seed, &FaultPlan::default(), window);
+        Self { record, window }
+    }
+
+    /// From when on it was whole for good; none if it never was.
+    pub(super) fn whole_at(&self) -> Option<Duration> {
+        properties::recovery(&self.record).map(|recovery| self.record.header.quiet_at + recovery)
+    }
+
+    /// The moments between `whole` and the end of the time in which faults may begin.
+    pub(super) fn moments(&self, spec: &Spec, seed: Seed, whole: Duration) -> Moments {
+        moments(&self.record, spec, seed, whole, self.window)
+    }
+}
+
+fn moments(record: &Record, spec: &Spec, seed: Seed, whole: Duration, window: Duration) -> Moments {
     let (ttl, delay) = (spec.cluster.session_ttl, spec.cluster.lock_delay);
     let mut moments = Vec::new();
     let follow = |at: Duration| {

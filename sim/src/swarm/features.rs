@@ -222,7 +222,9 @@ pub(super) const FEATURES: [Feature; 49] = [
         moment(FaultKind::Replace { wipe }, instance(dice))
     }),
     feature("scale", true, always, |hand, dice| {
-        let (instances, first) = (dice.random_range(1..=7), instance(dice));
+        // One that is left of several acknowledges nothing: that would be the only copy.
+        let least = hand.spec.cluster.instances.min(2);
+        let (instances, first) = (dice.random_range(least..=7), instance(dice));
         if std::mem::replace(&mut hand.scaled, true) {
             return None;
         }

@@ -17,6 +17,7 @@
 //! - A container that ends is replaced by one with an empty disk. So what may end a container, which is also
 //!   whatever makes its database or its disk fail or so slow that it has to be ended for it, happens to one instance at a time, and in a whole run to
 //!   fewer of them than there are. While the cluster starts, when one instance has all there is, none ends.
+//! - Of several instances two are left: one that was told of more copies acknowledges nothing that only it has.
 //! - An upgrade, one by one or by attrition, ends all of them, but after everything else, with the time to
 //!   become whole again for each.
 //! - A machine that is down, stands still or is cut off comes back before the others give it up for lost: the
@@ -42,7 +43,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use self::boundary::Moments;
+use self::boundary::{Clean, Moments};
 use self::features::{FEATURES, Feature, Hand};
 use crate::plan::{Fault, FaultKind, FaultPlan, Lasting};
 use crate::run::recovery_bound;
@@ -51,6 +52,10 @@ use crate::spec::Spec;
 
 /// The most faults of a run.
 const FAULTS_MAX: usize = 8;
+
+/// How much later than without faults a cluster may be whole before the first: where Consul has one server and
+/// a fault ends it, that is a cluster of one, which has to elect it.
+const LATER: Duration = Duration::from_secs(30);
 
 /// How a plan is generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,15 +116,15 @@ pub fn generate(spec: &Spec, name: &str, seed: Seed, profile: &Profile) -> (Spec
     let features = pick_features(profile, &spec, dice, &mut drawn);
     let bound = recovery_bound(&spec);
     let others = u32::try_from(spec.cluster.instances.saturating_sub(1)).unwrap_or(u32::MAX);
-    let whole = spec.cluster.start_interval * others + bound;
+    let latest = spec.cluster.start_interval * others + bound;
     let early = stream.random_bool(0.2);
     let window = Duration::from_secs(stream.random_range(30..=600));
+    let clean = profile.boundary.then(|| Clean::run(&spec, seed, window));
+    let whole_at = clean.as_ref().and_then(Clean::whole_at).map(|at| at + LATER);
+    let whole = whole_at.unwrap_or(latest).min(latest);
+    let moments = clean.map(|clean| clean.moments(&spec, seed, whole)).unwrap_or_default();
     drawn.note("faults from", humantime::format_duration(if early { Duration::ZERO } else { whole }));
     drawn.note("faults until", humantime::format_duration(whole + window));
-    let moments = match profile.boundary {
-        true => boundary::moments(&spec, seed, whole, window),
-        false => Moments::default(),
-    };
     let count = stream.random_range(1..=FAULTS_MAX);
     let mut hand = Hand::new(&spec, *profile, whole, window);
     let mut faults = Vec::new();

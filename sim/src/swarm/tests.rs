@@ -90,7 +90,7 @@ fn nobody_is_given_up_for_lost_before_the_faults_are_over() {
         let faults: Vec<_> = plan.faults.iter().filter(upgrade).collect();
         let away = |fault: &&Fault| fault.over_at() - fault.at.to;
         let patience = spec.cluster.patience().unwrap();
-        assert!(patience > faults.iter().map(away).sum(), "{patience:?}");
+        assert!(patience > faults.iter().map(away).sum::<Duration>(), "{patience:?}");
     }
     let (spec, _, _) =
         generate(&Spec::default(), "a", Seed(3), &Profile { unsurvivable: true, ..Profile::SWARM });

@@ -16,6 +16,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use self::consul::Node;
 pub(crate) use self::director::GRACE;
@@ -152,9 +153,20 @@ fn shared_name(name: &str, hosts: usize) -> Option<String> {
     Some(format!("host-{}", (number - 1) % hosts.max(1) + 1))
 }
 
-/// Flies `spec` under `seed` with the faults of `plan` and returns what happened.
-pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> Record {
+/// Flies `spec` under `seed` with the faults of `plan` and returns what happened until the verdict was due, or
+/// until the cluster had been whole for as long as it takes to be `steady`.
+pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan, steady: Duration) -> Record {
     let layout = Layout::new(spec, plan);
+    let header = Header {
+        version: VERSION,
+        scenario: scenario.to_owned(),
+        seed: seed.0,
+        plan: plan.clone(),
+        instances: instances(spec, plan),
+        quiet_at: quiet_at(spec, plan),
+        bound: recovery_bound(spec) + patience(spec, plan),
+        steady,
+    };
     let director = Engine::run(seed, spec.network.latency, spec.network.loss, &layout.hosts, |engine| {
         let recorder = Recorder::new(engine.origin());
         let mut programs = Programs::default();
@@ -209,18 +221,7 @@ pub(crate) fn fly(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan) -> 
         for host in layout.consul().chain([layout.store()]).chain(layout.clients()) {
             cluster.revive(engine, host, false);
         }
-        Director::new(cluster, plan)
+        Director::new(cluster, &header)
     });
-    Record {
-        header: Header {
-            version: VERSION,
-            scenario: scenario.to_owned(),
-            seed: seed.0,
-            plan: plan.clone(),
-            instances: instances(spec, plan),
-            quiet_at: quiet_at(spec, plan),
-            bound: recovery_bound(spec) + patience(spec, plan),
-        },
-        events: director.into_events(),
-    }
+    Record { events: director.into_events(), header }
 }

@@ -26,6 +26,9 @@ pub const AGENT: usize = 3;
 /// Servers and agents.
 pub const NODES: usize = 4;
 
+/// Seconds after which a node that joined nobody tries again.
+pub const RETRY_JOIN: u64 = 1;
+
 /// What a cluster is started with.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {

@@ -11,7 +11,7 @@ use ironbird_sim::consul::mesh::Mesh;
 use ironbird_sim::consul::{ConsulConfig, Reply};
 use ironbird_sim::seed::Seed;
 
-use super::{Answer, Cluster, NODES, SERVERS, Setting, Token, name};
+use super::{Answer, Cluster, NODES, RETRY_JOIN, SERVERS, Setting, Token, name};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1));
 
@@ -33,7 +33,11 @@ impl Model {
             let last = u8::try_from(node + 1).expect("a small cluster");
             ConsulConfig::new(name(node), IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)))
         });
-        let mut pace = Pace { raft_multiplier: setting.raft_multiplier, ..Pace::default() };
+        let mut pace = Pace {
+            raft_multiplier: setting.raft_multiplier,
+            retry_join: Duration::from_secs(RETRY_JOIN),
+            ..Pace::default()
+        };
         if !setting.cleanup {
             pace.autopilot = Duration::ZERO;
         }

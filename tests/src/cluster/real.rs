@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::namespaces::{self, Namespaces};
-use super::{AGENT, Answer, Cluster, NODES, SERVERS, Setting, Token, name};
+use super::{AGENT, Answer, Cluster, NODES, RETRY_JOIN, SERVERS, Setting, Token, name};
 
 /// How long a client waits for an answer at most.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -236,7 +236,7 @@ fn configuration(folder: &Path, node: usize, addresses: &[String], setting: Sett
         "ports": { "dns": -1, "https": -1, "grpc": -1, "serf_wan": -1 },
         "performance": { "raft_multiplier": setting.raft_multiplier },
         "retry_join": addresses,
-        "retry_interval": "1s",
+        "retry_interval": format!("{RETRY_JOIN}s"),
         "disable_update_check": true,
     });
     if node < SERVERS {

@@ -9,6 +9,7 @@
 
 mod coordinates;
 mod jobs;
+mod joining;
 mod leading;
 mod message;
 mod rebalance;
@@ -58,6 +59,8 @@ pub struct Pace {
     pub coordinates: Duration,
     /// How often autopilot looks for servers to clean up; zero for never.
     pub autopilot: Duration,
+    /// How long a node that joined nobody waits before it tries again: `retry_interval`. Zero for no retries.
+    pub retry_join: Duration,
     /// How often an agent turns to another server; up to half as much again is added at random. Zero for
     /// never.
     pub rebalance: Duration,
@@ -76,6 +79,7 @@ impl Default for Pace {
             reconcile: Duration::from_secs(60),
             coordinates: Duration::from_secs(15),
             autopilot: Duration::from_secs(10),
+            retry_join: Duration::from_secs(30),
             rebalance: Duration::from_secs(120),
             acl_token_ttl: Duration::from_secs(30),
         }
@@ -169,11 +173,12 @@ impl Cluster {
         self.config.nodes.iter().position(|node| node.node == name)
     }
 
-    /// The servers gossip takes for alive, this node's own view.
+    /// The servers that can be asked, this node's own view: all that joined and are not known to be gone. One
+    /// that is about to leave still answers, and one that is back may be seen as leaving for good.
     fn live_servers(&self) -> BTreeSet<usize> {
         self.gossip
             .members()
-            .filter(|member| member.status == gossip::Status::Alive)
+            .filter(|member| matches!(member.status, gossip::Status::Alive | gossip::Status::Leaving))
             .filter_map(|member| self.named(&member.name))
             .filter(|node| *node < self.config.servers)
             .collect()
@@ -210,8 +215,7 @@ impl Consul {
             tags: message::tags(own, &consul.node_id, me < config.servers, config.servers),
         };
         let mut gossip = Gossip::new(identity, gossip::Timing::lan(), fork(&mut stream), now);
-        let others = config.nodes.iter().enumerate().filter(|(node, _)| *node != me);
-        gossip.join(now, others.map(|(_, node)| SocketAddr::new(node.address, node.serf_port)).collect());
+        gossip.join(now, joining::others(&config, me));
         if let Some(snapshot) = disk.gossip {
             gossip.restore(now, snapshot);
         }
@@ -500,7 +504,7 @@ impl Consul {
                 time: event.ltime,
             }),
             gossip::Output::LeaveEnded { .. } => cluster.left = true,
-            gossip::Output::JoinEnded { .. } => {}
+            gossip::Output::JoinEnded { contacted } => self.join_ended(contacted),
         }
     }
 

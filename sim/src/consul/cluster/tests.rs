@@ -1,12 +1,14 @@
 //! Clusters, seen from outside: requests, faults and time in, answers out.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 
-use super::{ClusterConfig, Pace};
+use super::{Cluster, ClusterConfig, Pace, gossip, joining};
 use crate::consul::mesh::Mesh;
 use crate::consul::{ConsulConfig, Reply};
 use crate::seed::Seed;
@@ -325,6 +327,52 @@ fn a_server_that_comes_back_catches_up() {
     world.mesh.kill(world.now, leader);
     world.pass(10.0);
     assert_eq!(world.ask(follower, "GET /v1/kv/k0?raw"), (200, "v".to_owned()));
+}
+
+#[test]
+fn a_server_that_starts_while_it_is_cut_off_joins_the_others_later() {
+    let mut world = World::settled(9, 3, 0, 1);
+    let follower = world.follower();
+    world.mesh.isolate(world.now, follower);
+    // Autopilot tells the others that it has left, and nobody looks for it any more.
+    world.pass(30.0);
+    world.mesh.kill(world.now, follower);
+    world.mesh.start(world.now, follower);
+    world.pass(60.0);
+    assert_eq!(world.ask(follower, "GET /v1/kv/k").0, 500);
+    world.mesh.heal(world.now);
+    // A peer that does not answer is given up after 10 s, and it waits 30 s after the last.
+    world.pass(30.0 + 2.0 * 10.0);
+    assert_eq!(world.ask(follower, "GET /v1/kv/k").0, 404);
+}
+
+/// Somebody who had not heard that a server is back says that it left: see `gossip::members`.
+#[test]
+fn a_server_that_is_taken_for_leaving_is_asked_all_the_same() {
+    let mut world = World::settled(9, 1, 2, 1);
+    let (server, other, agent) = (0, 1, 2);
+    let server_of = |cluster: &Cluster| {
+        cluster.gossip.members().find(|member| *member.name == *"server-1").cloned().expect("a member")
+    };
+    let known = server_of(world.mesh.node(agent).unwrap().cluster.as_ref().unwrap());
+    let left = gossip::State {
+        ltime: known.ltime + 1,
+        ltimes: BTreeMap::from([(Rc::clone(&known.name), known.ltime)]),
+        left: vec![known.name],
+        ..gossip::State::default()
+    };
+    let told = gossip::Message::PushPull { request: 1, state: Box::new(left) };
+    let (now, from) = (
+        world.now,
+        joining::others(&world.mesh.node(agent).unwrap().cluster.as_ref().unwrap().config, agent)[other],
+    );
+    world.mesh.with(now, agent, |consul| consul.cluster.as_mut().unwrap().gossip.receive(now, from, told));
+    let known = server_of(world.mesh.node(agent).unwrap().cluster.as_ref().unwrap());
+    assert_eq!(known.status, gossip::Status::Leaving);
+    assert_eq!(world.ask(agent, "GET /v1/kv/k").0, 404);
+    world.mesh.kill(world.now, server);
+    world.pass(20.0);
+    assert_eq!(world.ask(agent, "GET /v1/kv/k"), (500, "No known Consul servers".to_owned()));
 }
 
 #[test]

@@ -42,6 +42,8 @@ use rand_chacha::ChaCha8Rng;
 
 pub(in crate::consul) use self::coordinate::Coordinate;
 pub(in crate::consul) use self::leave::Snapshot;
+#[cfg(test)]
+pub(in crate::consul) use self::message::State;
 pub(in crate::consul) use self::message::{
     Delivery, Identity, Member, Message, Output, Part, Status, Tags, UserEvent,
 };

@@ -27,10 +27,10 @@ use super::store::Objects;
 use super::{Layout, STORE_PORT, clients, store};
 use crate::engine::{Director as EngineDirector, Engine, HostIndex};
 use crate::machine::Machine;
-use crate::plan::{Fault, FaultKind, FaultPlan};
-use crate::record::{Event, What};
+use crate::plan::{Fault, FaultKind};
+use crate::properties::Steadiness;
+use crate::record::{Event, Header, What};
 use crate::recorder::Recorder;
-use crate::run::{patience, quiet_at, recovery_bound};
 use crate::seed::Seed;
 use crate::spec::Spec;
 
@@ -105,6 +105,8 @@ enum Step {
     Part { number: usize, host: HostIndex, peers: Vec<HostIndex> },
     /// It is joined again.
     Join { number: usize, host: HostIndex, peers: Vec<HostIndex> },
+    /// See whether the cluster has been whole for long enough.
+    Look,
     /// The run is over.
     Finish,
 }
@@ -136,11 +138,13 @@ pub(super) struct Director {
     successors: BTreeMap<HostIndex, HostIndex>,
     rolls: BTreeMap<usize, Roll>,
     roles: Roles,
+    steadiness: Steadiness,
     events: Option<Vec<Event>>,
 }
 
 impl Director {
-    pub(super) fn new(cluster: Cluster, plan: &FaultPlan) -> Self {
+    pub(super) fn new(cluster: Cluster, header: &Header) -> Self {
+        let plan = &header.plan;
         let mut director = Self {
             faults: plan.faults.clone(),
             ids: plan.ids(),
@@ -158,6 +162,7 @@ impl Director {
             successors: BTreeMap::new(),
             rolls: BTreeMap::new(),
             roles: Roles::default(),
+            steadiness: Steadiness::new(header),
             events: None,
             cluster,
         };
@@ -174,9 +179,13 @@ impl Director {
         // What an operator does by hand comes after the verdict; the run shows what it leads to.
         let by_hand =
             plan.faults.iter().filter(|fault| fault.kind == FaultKind::Remove).map(|fault| fault.at.to);
-        let last = by_hand.chain([quiet_at(&director.cluster.spec, plan)]).max().unwrap_or_default();
-        let bound = recovery_bound(&director.cluster.spec) + patience(&director.cluster.spec, plan);
-        director.at(last + bound + TAIL, Step::Finish);
+        match by_hand.max() {
+            Some(by_hand) => director.at(header.quiet_at.max(by_hand) + header.bound + TAIL, Step::Finish),
+            None => {
+                director.at(header.quiet_at + header.bound + TAIL, Step::Finish);
+                director.at(header.quiet_at + header.steady, Step::Look);
+            }
+        }
         director
     }
 
@@ -196,6 +205,25 @@ impl Director {
 
     fn write(&self, host: HostIndex, what: What) {
         self.cluster.recorder.write(self.name(host), what);
+    }
+
+    /// Ends the run if there is nothing more to wait for.
+    fn look(&mut self, now: Duration) {
+        let Self { cluster, steadiness, .. } = self;
+        cluster.recorder.read_from(steadiness.seen(), |event| steadiness.see(event));
+        match self.steadiness.steady_from() {
+            Some(at) if at <= now => self.finish(),
+            Some(at) => self.at(at, Step::Look),
+            None => self.at(now + self.steadiness.steady(), Step::Look),
+        }
+    }
+
+    /// Takes the record before the machines are taken down, which is no part of the run.
+    fn finish(&mut self) {
+        if self.events.is_none() {
+            self.cluster.recorder.write("-", What::Finished);
+            self.events = Some(self.cluster.recorder.take());
+        }
     }
 
     /// A container of an old version ends by itself, if it is still that one.
@@ -228,11 +256,8 @@ impl EngineDirector for Director {
                 Step::Roll { number, round } => self.roll_due(now, number, round),
                 Step::Part { number, host, peers } => self.part(engine, number, host, &peers),
                 Step::Join { number, host, peers } => self.join(engine, number, host, &peers),
-                // Taken before the machines are taken down, which is no part of the run.
-                Step::Finish => {
-                    self.cluster.recorder.write("-", What::Finished);
-                    self.events = Some(self.cluster.recorder.take());
-                }
+                Step::Look => self.look(now),
+                Step::Finish => self.finish(),
             }
         }
     }
