@@ -71,6 +71,8 @@ built_in![
     "lifecycle/slow-health.toml",
 ];
 
+/// What the folder of failing runs that are kept is called.
+pub const CORPUS: &str = "corpus";
 /// A file deeper than this below a folder is not looked for.
 const MAX_DEPTH: usize = 16;
 
@@ -173,6 +175,10 @@ fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), 
         }
         // Links to folders are not followed: they can lead back here.
         let is_folder = entry.file_type().map_err(unreadable)?.is_dir();
+        // A corpus is replayed before the scenarios beside it and is none of them.
+        if is_folder && name == CORPUS {
+            continue;
+        }
         if is_folder && depth < MAX_DEPTH {
             collect(&entry.path(), depth + 1, found)?;
         } else if !is_folder && name.ends_with(".toml") && name != "Cargo.toml" {

@@ -10,6 +10,7 @@ use super::{Console, Stop, one_variant, selected};
 use crate::exit_code::Exit;
 use crate::hunt::Lab;
 use crate::hunt::corpus::{Verdict, entry, replay, write_whole};
+use crate::library::CORPUS;
 use crate::runner::RunFn;
 use crate::select::Selection;
 
@@ -69,7 +70,7 @@ pub(super) fn folders(given: Option<&Path>, selections: &[Selection]) -> Vec<Pat
     let mut found: Vec<PathBuf> = Vec::new();
     for selection in selections.iter().filter(|selection| selection.from.selector == selection.from.file) {
         let Some(beside) = Path::new(&selection.from.file).parent() else { continue };
-        let folder = beside.join("corpus");
+        let folder = beside.join(CORPUS);
         if !found.contains(&folder) && folder.is_dir() {
             found.push(folder);
         }

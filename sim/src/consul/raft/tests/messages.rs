@@ -1,5 +1,6 @@
 //! One server, message by message, and what a cluster makes of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -234,6 +235,55 @@ fn pauses_double_to_a_limit() {
     {
         assert_eq!(timing.backoff(failures), ms(millis), "after {failures}");
     }
+}
+
+/// What TCP does for the real one, who sends over a connection what is a datagram here.
+#[test]
+fn what_was_lost_is_said_again_after_twice_as_long_each_time() {
+    let mut raft = third_term();
+    raft.advance(ms(2_500));
+    raft.receive(ms(2_500), B, Message::Voted { term: 4, election: 4, granted: true });
+    let mut said = Vec::new();
+    let answer = |message: &Message<u32>| match *message {
+        Message::Heartbeat { call, .. } => Some(Message::Beat { term: 4, call, success: true }),
+        Message::Append { call, previous_index, ref records, .. } => {
+            let matched = previous_index + records.len() as u64;
+            Some(Message::Appended { term: 4, call, success: true, matched, last_index: 3, at_once: false })
+        }
+        _ => None,
+    };
+    let number = |message: &Message<u32>| match *message {
+        Message::Append { call, .. } => Some(call),
+        _ => None,
+    };
+    let mut last = None;
+    for at in (2_500..5_000).map(ms) {
+        raft.advance(at);
+        for output in raft.drain() {
+            match output {
+                // Without it the leader would lead no more.
+                Output::Send { to: C, message } => {
+                    answer(&message).into_iter().for_each(|answer| raft.receive(at, C, answer));
+                }
+                Output::Send { message: message @ Message::Append { .. }, .. } => {
+                    said.push((at, message.clone()));
+                    last = Some(message);
+                }
+                _ => {}
+            }
+        }
+    }
+    let times: Vec<_> = said.iter().map(|(at, _)| *at).collect();
+    assert_eq!(times, [0, 200, 600, 1_400].map(|after| ms(2_500 + after)));
+    let said: BTreeSet<_> = said.iter().map(|(_, message)| number(message)).collect();
+    assert_eq!(said.len(), 1, "the same call: {said:?}");
+    raft.receive(ms(5_000), B, answer(&last.unwrap()).unwrap());
+    raft.advance(ms(10_000));
+    let later = raft.drain().into_iter().filter_map(|output| match output {
+        Output::Send { to: B, message } => number(&message),
+        _ => None,
+    });
+    assert!(later.into_iter().all(|call| !said.contains(&Some(call))));
 }
 
 #[test]
