@@ -28,7 +28,7 @@ pub(super) enum Plan {
     /// One server and nothing else.
     Lone,
     /// Several nodes, or one that may be restarted.
-    Cluster(ClusterConfig),
+    Cluster(Box<ClusterConfig>),
 }
 
 /// One node, between the lives its machine gives it.
@@ -81,7 +81,7 @@ impl Node {
             Plan::Cluster(config) => {
                 let purpose = format!("{}/{}", host.hostname(), self.lives);
                 let stream = self.seed.stream("consul", &purpose);
-                let consul = Consul::member(config.clone(), self.number, stream, host.now(), disk);
+                let consul = Consul::member((**config).clone(), self.number, stream, host.now(), disk);
                 (consul, Some(config.nodes.iter().map(|node| node.address).collect::<Vec<_>>()))
             }
         };

@@ -131,11 +131,11 @@ impl Layout {
             return consul::Plan::Lone;
         }
         let nodes = self.hosts[self.consul()].iter().map(|(name, address)| ConsulConfig::new(name, *address));
-        consul::Plan::Cluster(ClusterConfig {
+        consul::Plan::Cluster(Box::new(ClusterConfig {
             nodes: nodes.collect(),
             servers: self.servers,
             pace: spec.consul.pace(),
-        })
+        }))
     }
 }
 
