@@ -4,6 +4,7 @@
 //! path, [`runner`] runs their variants under many seeds and sums up, [`cli`] prints what `ironbird-reports`
 //! makes of the sums.
 
+pub mod case;
 pub mod cli;
 pub mod exit_code;
 pub mod format;

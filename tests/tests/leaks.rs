@@ -1,7 +1,7 @@
 //! A run that something other than its seed has a say in is caught, whatever it was.
 //!
-//! Each leak here is let into a real world: it decides how often clients write, as a leak in the agent or
-//! the world would decide something. `--check-determinism` has to find the first event that came out of it.
+//! Each leak here is let into a real world: it decides how long what machines say is under way, as a leak in
+//! the agent or the world would decide something. `--check-determinism` has to find the first event that came out of it.
 //!
 //! What it cannot find is a leak that is the same twice within one process, such as the process's id:
 //! comparing processes, in `scenarios/tests/processes.rs`, is for that.
@@ -58,8 +58,7 @@ fn every_kind_of_leak_is_caught() {
         let leaky = |spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan| {
             let mut spec = spec.clone();
             // A prime number of values, so that no regularity of the leak is lost on it.
-            let interval = Duration::from_millis(1_000 + leak() % 9_973);
-            spec.workload.interval = Span::exactly(interval);
+            spec.network.latency = Span::exactly(Duration::from_micros(1_000 + leak() % 9_973));
             run(&spec, scenario, seed, plan)
         };
         let said = check_determinism(&leaky);

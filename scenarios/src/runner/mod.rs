@@ -21,9 +21,10 @@ use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::signature::Signature;
 use ironbird_sim::spec::Spec;
-use ironbird_sim::swarm::{Profile, generate};
+use ironbird_sim::swarm::Profile;
 use rayon::prelude::*;
 
+use crate::case::Case;
 use crate::results::Results;
 use crate::seeds::Seeds;
 use crate::select::{Selected, Selection};
@@ -155,14 +156,9 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// When the run panics: where, and what it said.
     pub fn once(&self, selected: Selected<'_>, seed: Seed) -> Result<Run, String> {
-        let spec = &selected.variant.spec;
-        let name = selected.name();
-        guard::catch(|| match &self.options.swarm {
-            None => (self.run)(spec, &name, seed, &spec.plan().draw(seed)),
-            Some(profile) => {
-                let (spec, plan, _) = generate(spec, &name, seed, profile);
-                (self.run)(&spec, &name, seed, &plan)
-            }
+        guard::catch(|| {
+            let case = Case::of(selected, seed, self.options.swarm.as_ref());
+            (self.run)(&case.spec, &case.name, case.seed, &case.plan())
         })
     }
 
