@@ -1,7 +1,8 @@
 //! A run that something other than its seed has a say in is caught, whatever it was.
 //!
 //! Each leak here is let into a real world: it decides how long what machines say is under way, as a leak in
-//! the agent or the world would decide something. `--check-determinism` has to find the first event that came out of it.
+//! the agent or the world would decide something. `--check-determinism` has to find the first event that came
+//! out of it.
 //!
 //! What it cannot find is a leak that is the same twice within one process, such as the process's id:
 //! comparing processes, in `scenarios/tests/processes.rs`, is for that.

@@ -1,4 +1,5 @@
-//! What becomes of a client agent that is killed, leaves or is cut off.
+//! What becomes of a client agent that is killed, leaves or is cut off, and of one that has a wrong idea of a
+//! server.
 
 use super::findings::Findings;
 use super::probe::{Probe, watch};
