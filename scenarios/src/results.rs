@@ -22,7 +22,7 @@ use ironbird_sim::signature::Signature;
 use ironbird_sim::swarm::Profile;
 use serde::{Deserialize, Serialize};
 
-use crate::runner::{Outcome, Summary};
+use crate::runner::{Breakage, Outcome, Summary};
 use crate::seeds::Seeds;
 use crate::select::Selection;
 
@@ -114,14 +114,17 @@ struct Line {
     other: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     broken: Option<String>,
+    /// The two sides of the difference that broke it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sides: Vec<String>,
 }
 
 impl Line {
     fn new(variant: &str, summary: &Summary) -> Self {
-        let (other, broken) = match &summary.outcome {
-            Outcome::AsExpected => (None, None),
-            Outcome::Other(reason) => (Some(reason.clone()), None),
-            Outcome::Broken(reason) => (None, Some(reason.clone())),
+        let (other, broken, sides) = match &summary.outcome {
+            Outcome::AsExpected => (None, None, Vec::new()),
+            Outcome::Other(reason) => (Some(reason.clone()), None, Vec::new()),
+            Outcome::Broken(Breakage { reason, sides }) => (None, Some(reason.clone()), sides.clone()),
         };
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
@@ -136,12 +139,13 @@ impl Line {
             ways_back: summary.passage.as_ref().map(ways::written),
             other,
             broken,
+            sides,
         }
     }
 
     fn into_summary(self) -> Result<(String, Summary), String> {
         let outcome = match (self.other, self.broken) {
-            (_, Some(reason)) => Outcome::Broken(reason),
+            (_, Some(reason)) => Outcome::Broken(Breakage { reason, sides: self.sides }),
             (Some(reason), None) => Outcome::Other(reason),
             (None, None) => Outcome::AsExpected,
         };

@@ -115,6 +115,32 @@ fn an_interrupted_sweep_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_leak_is_shown_from_results_as_it_was_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("results.jsonl");
+    let (selections, errors) = select(&["leader-kill/hardened".to_owned()]);
+    assert!(errors.is_empty(), "{errors:?}");
+    let options = Options { jobs: 1, check_determinism: true, ..Options::default() };
+    let seeds = Some(Seeds::first(2));
+    let sweep = |results: &mut Results, run: &RunFn<'_>| {
+        let runner = Runner::new(run, options).unwrap();
+        timeless(runner.sweep(&selections, seeds, Limits::default(), results, &|_| {}).report)
+    };
+    let calls = AtomicU64::new(0);
+    let leaky = |spec: &_, name: &_, seed, plan: &_| {
+        let call = calls.fetch_add(1, Ordering::Relaxed);
+        made_up::run(spec, name, seed, plan, &["one", if call == 1 { "leaked" } else { "same" }])
+    };
+    let mut results = Results::resume(&path, &Header::new(&which(), seeds, None, &selections)).unwrap();
+    let seen = sweep(&mut results, &leaky);
+    assert!(seen.variants[0].failures[0].decisive[1].contains("leaked"), "{:?}", seen.variants[0].failures);
+
+    let (mut results, _) = Results::merge(&[&path]).unwrap();
+    let tight = |spec: &_, name: &_, seed, plan: &_| made_up::run(spec, name, seed, plan, &["one", "same"]);
+    assert_eq!(sweep(&mut results, &tight), seen);
+}
+
+#[test]
 fn time_is_shared_between_variants() {
     let swept = |budget| {
         let limits = Limits { time_budget: Some(budget), ..Limits::default() };

@@ -169,6 +169,22 @@ fn a_leak_of_chance_is_found_by_running_twice() {
 }
 
 #[test]
+fn a_leak_that_shows_once_only_is_shown_as_it_was_seen() {
+    let calls = AtomicU64::new(0);
+    let run = |spec: &_, name: &_, seed: ironbird_sim::seed::Seed, plan: &_| {
+        let call = if seed.0 == 7 { calls.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        made_up::run(spec, name, seed, plan, &["one", if call == 1 { "leaked" } else { "same" }, "three"])
+    };
+    let report = sweep(&run, Options { check_determinism: true, ..Options::default() }, "\"pass\"");
+    assert_eq!(seeds(&report), [7]);
+    let [first, second] = &report.failures[0].decisive[..] else {
+        panic!("{:?}", report.failures);
+    };
+    assert!(first.contains("same") && second.contains("leaked"), "{first} {second}");
+    assert!(calls.into_inner() > 2, "it was run again, and as it should have been");
+}
+
+#[test]
 fn a_leak_after_the_last_common_event_or_in_the_verdict_is_found_too() {
     let options = Options { check_determinism: true, ..Options::default() };
     for (what, shape) in [("a longer record", 0), ("another verdict", 1)] {

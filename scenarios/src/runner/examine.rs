@@ -9,8 +9,8 @@ use ironbird_sim::seed::Seed;
 use ironbird_sim::signature::Signature;
 use ironbird_sim::swarm::Profile;
 
+use super::Runner;
 use super::tally::{Suspect, Tally};
-use super::{Runner, first_difference};
 use crate::format::Expectation;
 use crate::select::Selected;
 
@@ -42,6 +42,7 @@ impl Runner<'_> {
                     events,
                     broken: false,
                     reason: format!("as expected: {}", selected.variant.expect),
+                    sides: Vec::new(),
                 },
             )
         });
@@ -81,6 +82,7 @@ impl Runner<'_> {
                 return FailureReport {
                     seed: suspect.seed.0,
                     signature: Some(Signature::of_panic(&panic)),
+                    decisive: suspect.sides.clone(),
                     replay,
                     reason,
                     ..FailureReport::default()
@@ -90,21 +92,11 @@ impl Runner<'_> {
         if run.record.events.len() != suspect.events {
             reason += "; but run again, it took another course: the seed does not replay";
         }
-        let lines = self.difference(selected, suspect, &run);
         let mut report = report_of(run, &selected.variant.expect, replay, reason);
-        if let Some(lines) = lines {
-            report.decisive = lines;
+        if !suspect.sides.is_empty() {
+            report.decisive.clone_from(&suspect.sides);
         }
         report
-    }
-
-    /// The two lines of a run that came out in two ways, if it does so once more.
-    fn difference(&self, selected: Selected<'_>, suspect: &Suspect, run: &Run) -> Option<Vec<String>> {
-        if !suspect.broken || !self.options.check_determinism {
-            return None;
-        }
-        let second = self.once(selected, suspect.seed).ok()?;
-        first_difference(run, &second).map(|difference| difference.lines())
     }
 }
 

@@ -124,7 +124,15 @@ pub(crate) enum Outcome {
     /// It is not what is expected of a run; a sweep may tolerate some.
     Other(String),
     /// It says nothing about the service: it panicked, or the same seed gave two records.
-    Broken(String),
+    Broken(Breakage),
+}
+
+/// Why a run says nothing about the service.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Breakage {
+    pub(crate) reason: String,
+    /// The two sides of a difference, as they were seen: what is not of the seed may not be seen again.
+    pub(crate) sides: Vec<String>,
 }
 
 impl<'a> Runner<'a> {
@@ -217,7 +225,7 @@ impl<'a> Runner<'a> {
                     events: 0,
                     reached: BTreeSet::new(),
                     passage: None,
-                    outcome: Outcome::Broken(panic),
+                    outcome: Outcome::Broken(Breakage { reason: panic, sides: Vec::new() }),
                     states: Vec::new(),
                 };
             }
@@ -226,7 +234,7 @@ impl<'a> Runner<'a> {
         violated.sort_unstable();
         violated.dedup();
         let outcome = match self.second_opinion(selected, seed, &run) {
-            Some(difference) => Outcome::Broken(difference),
+            Some(breakage) => Outcome::Broken(breakage),
             None => match selected.variant.expect.objection(&run) {
                 Some(objection) => Outcome::Other(objection),
                 None => Outcome::AsExpected,
@@ -248,13 +256,17 @@ impl<'a> Runner<'a> {
     }
 
     /// Runs the same seed again, if that was asked for, and says how the two differ.
-    fn second_opinion(&self, selected: Selected<'_>, seed: Seed, first: &Run) -> Option<String> {
+    fn second_opinion(&self, selected: Selected<'_>, seed: Seed, first: &Run) -> Option<Breakage> {
         if !self.options.check_determinism {
             return None;
         }
         match self.once(selected, seed) {
-            Ok(second) => first_difference(first, &second).map(|difference| difference.to_string()),
-            Err(panic) => Some(format!("the same seed ran through once and then failed: {panic}")),
+            Ok(second) => first_difference(first, &second)
+                .map(|difference| Breakage { reason: difference.to_string(), sides: difference.lines() }),
+            Err(panic) => Some(Breakage {
+                reason: format!("the same seed ran through once and then failed: {panic}"),
+                sides: Vec::new(),
+            }),
         }
     }
 }

@@ -11,7 +11,7 @@ use ironbird_sim::properties::sometimes::Sometimes;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::signature::Signature;
 
-use super::{Outcome, Summary};
+use super::{Breakage, Outcome, Summary};
 
 /// The most ways of failing that are kept apart; what comes after is counted together.
 const WAYS: usize = 64;
@@ -58,6 +58,8 @@ pub(super) struct Suspect {
     pub(super) events: usize,
     pub(super) broken: bool,
     pub(super) reason: String,
+    /// What is shown of a run that is broken, see [`Breakage::sides`].
+    pub(super) sides: Vec<String>,
 }
 
 impl Tally {
@@ -93,11 +95,11 @@ impl Tally {
             }
             Outcome::Other(reason) => {
                 self.others += 1;
-                self.suspect(Suspect { seed, events, broken: false, reason }, first);
+                self.suspect(Suspect { seed, events, broken: false, reason, sides: Vec::new() }, first);
             }
-            Outcome::Broken(reason) => {
+            Outcome::Broken(Breakage { reason, sides }) => {
                 self.broken += 1;
-                self.suspect(Suspect { seed, events, broken: true, reason }, first);
+                self.suspect(Suspect { seed, events, broken: true, reason, sides }, first);
             }
         }
     }
