@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plot::{self, Labels, Line};
 use crate::text::{count, grouped, plain};
@@ -26,7 +26,7 @@ pub struct Scoreboard {
 }
 
 /// One defect.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Defect {
     /// Its name.
     pub id: String,
@@ -47,7 +47,7 @@ pub struct Defect {
 }
 
 /// What came of one technique.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Finding {
     /// The technique.
     pub technique: String,
@@ -62,7 +62,7 @@ pub struct Finding {
 }
 
 /// A find, reduced.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Reduced {
     /// The technique that made the find.
     pub technique: String,

@@ -15,3 +15,4 @@ pub mod results;
 pub mod runner;
 pub mod seeds;
 pub mod select;
+pub mod state_file;

@@ -10,8 +10,8 @@
 //! the wall apart.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,13 +25,12 @@ use serde::{Deserialize, Serialize};
 use crate::runner::{Breakage, Outcome, Summary};
 use crate::seeds::Seeds;
 use crate::select::Selection;
+use crate::state_file::{self, WholeLines};
 
 mod ways;
 
 /// The version of the format.
 const VERSION: u32 = 3;
-/// Bytes of one line.
-const MAX_LINE: u64 = 1 << 20;
 /// Runs of one file.
 const MAX_RUNS: usize = 20_000_000;
 
@@ -224,13 +223,7 @@ impl Results {
     pub fn resume(path: &Path, header: &Header) -> Result<Self, ResultsError> {
         let name = path.display().to_string();
         let io_error = |source| ResultsError::Io { path: name.clone(), source };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(io_error)?;
+        let mut file = state_file::open(path).map_err(io_error)?;
         let mut results = Self::default();
         let (found, end) = results.absorb(&name, &file)?;
         match found {
@@ -239,10 +232,10 @@ impl Results {
                     return Err(ResultsError::Foreign { path: name, why });
                 }
                 // What was cut off is written over.
-                file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).map_err(io_error)?;
+                state_file::cut_off(&mut file, end).map_err(io_error)?;
             }
             None => {
-                file.set_len(0).map_err(io_error)?;
+                state_file::cut_off(&mut file, 0).map_err(io_error)?;
                 let mut line = serde_json::to_vec(header).map_err(|error| io_error(error.into()))?;
                 line.push(b'\n');
                 file.write_all(&line).map_err(io_error)?;
@@ -282,28 +275,23 @@ impl Results {
 
     /// Reads all of `file`. Gives its header, if it has one, and where its last whole line ends.
     fn absorb(&mut self, name: &str, file: &File) -> Result<(Option<Header>, u64), ResultsError> {
-        let mut reader = BufReader::new(file);
-        let (mut header, mut end, mut number) = (None, 0, 0);
+        let mut lines = WholeLines::of(file);
+        let (mut header, mut number) = (None, 0);
         let mut count = 0_usize;
         loop {
-            let mut text = Vec::new();
-            let length = (&mut reader)
-                .take(MAX_LINE)
-                .read_until(b'\n', &mut text)
-                .map_err(|source| ResultsError::Io { path: name.to_owned(), source })?;
             number += 1;
             let malformed =
                 |why: String| ResultsError::Malformed { path: name.to_owned(), line: number, why };
-            if text.last() != Some(&b'\n') {
-                if length as u64 == MAX_LINE {
-                    return Err(malformed(format!("longer than {MAX_LINE} bytes")));
+            let text = match lines.next() {
+                Ok(Some(text)) => text,
+                Ok(None) => return Ok((header, lines.end())),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Err(malformed(error.to_string()));
                 }
-                // Cut off, or the end.
-                return Ok((header, end));
-            }
-            end += length as u64;
+                Err(source) => return Err(ResultsError::Io { path: name.to_owned(), source }),
+            };
             if header.is_none() {
-                let found: Header = serde_json::from_slice(&text)
+                let found: Header = serde_json::from_slice(text)
                     .map_err(|error| malformed(format!("no header of results: {error}")))?;
                 if found.version != VERSION {
                     return Err(malformed(format!(
@@ -318,7 +306,7 @@ impl Results {
             if count > MAX_RUNS {
                 return Err(malformed(format!("more than {MAX_RUNS} runs")));
             }
-            let line: Line = serde_json::from_slice(&text)
+            let line: Line = serde_json::from_slice(text)
                 .map_err(|error| malformed(format!("no result of a run: {error}")))?;
             let (variant, summary) = line.into_summary().map_err(malformed)?;
             let seed = summary.seed.0;

@@ -1,6 +1,10 @@
 //! Every planted bug is found, by the property that is expected to, and is the only reason why.
 #![cfg(feature = "planted-bugs")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ironbird::cli::{Console, execute};
+use ironbird::exit_code::Exit;
 use ironbird::format::Expectation;
 use ironbird::hunt::Lab;
 use ironbird::hunt::bugs::{Search, Technique, hunt, with_bug};
@@ -11,6 +15,7 @@ use ironbird_sim::properties::Property;
 use ironbird_sim::run::run;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::spec::Spec;
+use rayon::prelude::*;
 
 fn selections(words: &[&str]) -> Vec<Selection> {
     let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
@@ -30,8 +35,7 @@ fn every_bug_is_found_by_the_property_that_is_expected_to() {
     let selections = selections(&[]);
     let variants = must_pass(&selections);
     let search = Search { sweeps: 1, budget: variants.len() as u64 };
-    let mut missed = Vec::new();
-    for bug in Bug::ALL {
+    let missed = |bug: &Bug| {
         let facts = bug.facts();
         let flown = with_bug(&run, *bug);
         // What else it violates says nothing of the property that was written with it in mind.
@@ -43,13 +47,14 @@ fn every_bug_is_found_by_the_property_that_is_expected_to() {
         let lab = Lab::new(&as_expected, 1).unwrap();
         let hunt = hunt(&lab, &variants, Technique::Files, search);
         let Some((case, _)) = hunt.find() else {
-            missed.push(format!("{}: {} not violated in {} runs", facts.id, facts.property, search.budget));
-            continue;
+            return Some(format!("{}: {} not violated in {} runs", facts.id, facts.property, search.budget));
         };
         // What is found is the bug's own: without it the same run holds.
         let sound = run(&case.spec, &case.name, case.seed, &case.plan());
         assert!(sound.violations.is_empty(), "{} fails without {}", case.name, facts.id);
-    }
+        None
+    };
+    let missed: Vec<_> = Bug::ALL.par_iter().filter_map(missed).collect();
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
@@ -96,4 +101,38 @@ fn what_is_found_does_not_depend_on_threads() {
     assert!(alone.iter().any(|(_, found)| found.is_some()), "{alone:?}");
     assert_eq!(alone, found(3, Technique::Files));
     assert_ne!(alone, found(1, Technique::Random));
+}
+
+#[test]
+fn a_search_that_is_broken_off_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let runs = AtomicU64::new(0);
+    let counted = |spec: &Spec, name: &str, seed, plan: &FaultPlan| {
+        runs.fetch_add(1, Ordering::Relaxed);
+        run(spec, name, seed, plan)
+    };
+    let search = |bugs: &[&str], sweeps: &str, json: &str| {
+        let (state, json) = (path("state.jsonl"), path(json));
+        let mut words = vec!["ironbird", "bugs"];
+        words.extend(bugs);
+        words.extend(["--in", "leader-kill", "--by", "files", "--sweeps", sweeps, "--budget", "2"]);
+        words.extend(["--shrink-budget", "4", "--state", &state, "--json", &json]);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let exit = execute(words, &counted, &mut Console::new(&mut out, &mut err));
+        (exit, String::from_utf8(err).unwrap(), runs.swap(0, Ordering::Relaxed))
+    };
+    let (exit, _, first) = search(&["starts-writable"], "2", "one.json");
+    assert!(exit == Exit::AsExpected && first > 0);
+    let (_, said, both) = search(&["starts-writable", "first-edge-missed"], "2", "both.json");
+    assert!(said.contains("1 bugs are known from ") && both > 0, "{said}");
+    let (_, said, again) = search(&["starts-writable", "first-edge-missed"], "2", "again.json");
+    assert!(said.contains("2 bugs are known from "), "{said}");
+    assert_eq!(again, 0, "what is known is not looked for again");
+    let told = |name: &str| std::fs::read_to_string(path(name)).unwrap();
+    assert_eq!(told("both.json"), told("again.json"));
+    // Of another search nothing is known.
+    let (exit, said, _) = search(&["starts-writable"], "3", "other.json");
+    assert!(exit != Exit::AsExpected, "{said}");
+    assert!(said.contains("it is a search for planted bugs of something else: name another file"), "{said}");
 }

@@ -1,5 +1,6 @@
 //! `ironbird bugs`: how soon planted defects are found, in a build that has them.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use super::suspect::lab;
 use super::{Console, Stop, selected};
 use crate::exit_code::Exit;
 use crate::format::{Expectation, nearest};
-use crate::hunt::bugs::{Hunt, Search, Technique, hunt, with_bug};
+use crate::hunt::bugs::{Hunt, Search, State, Technique, hunt, with_bug};
 use crate::hunt::corpus::write_whole;
 use crate::hunt::{Case, Lab, showing, shrink};
 use crate::runner::RunFn;
@@ -52,6 +53,9 @@ pub(super) struct BugsArgs {
     /// Worlds at a time; results do not depend on it. As many as there are cores if not given
     #[arg(long, short, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+    /// Keep here what was found so far, and do not look for that again when started once more
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// Write the shrunk find of each bug into this folder: its scenario, and its record
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -85,15 +89,33 @@ pub(super) fn bugs(args: &BugsArgs, run: &RunFn<'_>, console: &mut Console<'_>) 
     if let Some(folder) = &args.out {
         std::fs::create_dir_all(folder).map_err(|error| naming(folder, error))?;
     }
+    let search = Search { sweeps: args.sweeps.get(), budget: args.budget };
+    let (mut state, mut known) = match &args.state {
+        Some(path) => {
+            let (state, known) = State::open(path, &variants, &args.by, search, args.shrink_budget)
+                .map_err(|error| naming(path, error))?;
+            console.complain(&format!("{} bugs are known from {}\n", known.len(), path.display()))?;
+            (Some(state), known)
+        }
+        None => (None, BTreeMap::new()),
+    };
     let bugs = if args.bugs.is_empty() { Bug::ALL } else { &args.bugs };
     let mut board = Scoreboard {
-        sweeps: args.sweeps.get(),
-        budget: args.budget,
+        sweeps: search.sweeps,
+        budget: search.budget,
         techniques: args.by.iter().map(ToString::to_string).collect(),
         bugs: Vec::new(),
     };
     for bug in bugs {
-        let defect = look_for(args, *bug, &variants, run)?;
+        let defect = if let Some(defect) = known.remove(bug.facts().id) {
+            defect
+        } else {
+            let defect = look_for(args, *bug, &variants, search, run)?;
+            if let Some(state) = &mut state {
+                state.keep(&defect)?;
+            }
+            defect
+        };
         let best = defect.best().map_or_else(
             || "not found".to_owned(),
             |best| {
@@ -123,10 +145,15 @@ pub(super) fn bugs(args: &BugsArgs, run: &RunFn<'_>, console: &mut Console<'_>) 
     Ok(if board.missed().next().is_none() { Exit::AsExpected } else { Exit::Failures })
 }
 
-fn look_for(args: &BugsArgs, bug: Bug, variants: &[Selected<'_>], run: &RunFn<'_>) -> Result<Defect, Stop> {
+fn look_for(
+    args: &BugsArgs,
+    bug: Bug,
+    variants: &[Selected<'_>],
+    search: Search,
+    run: &RunFn<'_>,
+) -> Result<Defect, Stop> {
     let flown = with_bug(run, bug);
     let lab = lab(&flown, args.jobs)?;
-    let search = Search { sweeps: args.sweeps.get(), budget: args.budget };
     let hunts: Vec<_> = args.by.iter().map(|technique| hunt(&lab, variants, *technique, search)).collect();
     let facts = bug.facts();
     let properties = hunts

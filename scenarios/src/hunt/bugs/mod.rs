@@ -10,6 +10,7 @@
 //! and the [`Search`], and not on how many threads there are. Only the times differ.
 
 mod draw;
+mod state;
 mod stopwatch;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ use ironbird_sim::spec::Spec;
 
 use self::draw::Deck;
 pub use self::draw::Technique;
+pub use self::state::State;
 use self::stopwatch::ThreadTime;
 use super::{Case, Lab};
 use crate::runner::RunFn;
