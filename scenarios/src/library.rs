@@ -69,6 +69,9 @@ built_in![
     "lifecycle/shared-host.toml",
     "lifecycle/scale-down.toml",
     "lifecycle/slow-health.toml",
+    "gauntlet/one-leader-after-another.toml",
+    "gauntlet/one-lease-after-another.toml",
+    "gauntlet/one-server-after-another.toml",
 ];
 
 /// What the folder of failing runs that are kept is called.

@@ -45,7 +45,7 @@ fn every_bug_is_found_by_the_property_that_is_expected_to() {
             flown
         };
         let lab = Lab::new(&as_expected, 1).unwrap();
-        let hunt = hunt(&lab, &variants, Technique::Files, search);
+        let hunt = hunt(&lab, &run, &variants, Technique::Files, search);
         let Some((case, _)) = hunt.find() else {
             return Some(format!("{}: {} not violated in {} runs", facts.id, facts.property, search.budget));
         };
@@ -94,7 +94,7 @@ fn what_is_found_does_not_depend_on_threads() {
     let found = |jobs: usize, technique| {
         let flown = with_bug(&run, Bug::LeadershipForEver);
         let lab = Lab::new(&flown, jobs).unwrap();
-        let hunt = hunt(&lab, &variants, technique, Search { sweeps: 4, budget: 3 });
+        let hunt = hunt(&lab, &run, &variants, technique, Search { sweeps: 4, budget: 3 });
         hunt.sweeps.into_iter().map(|sweep| (sweep.runs, sweep.found)).collect::<Vec<_>>()
     };
     let alone = found(1, Technique::Files);

@@ -22,7 +22,7 @@ use ironbird_tests::cluster::model::Model;
 use ironbird_tests::cluster::namespaces::Namespaces;
 use ironbird_tests::cluster::real::{Real, present};
 use ironbird_tests::cluster::watchdog::Watchdog;
-use ironbird_tests::cluster::{Cluster, Setting, agents, compare, failover, sessions};
+use ironbird_tests::cluster::{Cluster, Setting, agents, compare, failover, members, sessions};
 
 /// How many modelled clusters an experiment is carried out on.
 const SEEDS: usize = 30;
@@ -67,7 +67,7 @@ const EXPERIMENTS: [Experiment; 10] = [
     of("lag", 1, |cluster, findings| sessions::lag(cluster, findings, 100)),
     of("agent", 1, agents::lives),
     of("agent-cut", 1, agents::cut).cutting(),
-    of("server-returns", 1, agents::returns).cutting(),
+    of("server-returns", 1, members::returns).cutting(),
 ];
 
 const fn of(name: &'static str, rounds: usize, run: fn(&mut dyn Cluster, &mut Findings)) -> Experiment {

@@ -13,7 +13,7 @@ use super::suspect::lab;
 use super::{Console, Stop, selected};
 use crate::exit_code::Exit;
 use crate::format::{Expectation, nearest};
-use crate::hunt::bugs::{Hunt, Search, State, Technique, hunt, with_bug};
+use crate::hunt::bugs::{Hunt, Search, State, Technique, because_of_bug, hunt, with_bug};
 use crate::hunt::corpus::write_whole;
 use crate::hunt::{Case, Lab, showing, shrink};
 use crate::runner::RunFn;
@@ -152,9 +152,10 @@ fn look_for(
     search: Search,
     run: &RunFn<'_>,
 ) -> Result<Defect, Stop> {
-    let flown = with_bug(run, bug);
-    let lab = lab(&flown, args.jobs)?;
-    let hunts: Vec<_> = args.by.iter().map(|technique| hunt(&lab, variants, *technique, search)).collect();
+    let with = with_bug(run, bug);
+    let field = lab(&with, args.jobs)?;
+    let hunts: Vec<_> =
+        args.by.iter().map(|technique| hunt(&field, run, variants, *technique, search)).collect();
     let facts = bug.facts();
     let properties = hunts
         .iter()
@@ -168,6 +169,8 @@ fn look_for(
     let fastest = fastest.or(hunts.iter().max_by_key(|hunt| hunt.found()));
     let shrunk = match fastest.and_then(|hunt| Some((hunt, hunt.find()?))) {
         Some((hunt, (case, signature))) if args.shrink_budget > 0 => {
+            let because = because_of_bug(run, bug);
+            let lab = lab(&because, args.jobs)?;
             Some(reduce(args, facts.id, &lab, hunt, case, signature)?)
         }
         _ => None,

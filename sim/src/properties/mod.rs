@@ -20,6 +20,7 @@ mod session_leak;
 mod session_ttl;
 pub mod sometimes;
 pub(crate) mod state;
+pub(crate) mod steadiness;
 mod watches_wake;
 mod writes;
 mod writes_go_on;
@@ -46,7 +47,7 @@ use self::state::State;
 use self::watches_wake::WatchesWake;
 use self::writes::Writes;
 use self::writes_go_on::WritesGoOn;
-use crate::record::{Event, Header, Record};
+use crate::record::{Event, Record};
 
 /// The machine a violation is put down to when it is nobody's in particular.
 pub const CLUSTER: &str = "cluster";
@@ -120,46 +121,6 @@ pub fn recovery(record: &Record) -> Option<Duration> {
         convergence.see(event);
     }
     convergence.recovery(&state)
-}
-
-/// Whether the cluster of a record that is still being written is whole, and for how long.
-#[derive(Debug)]
-pub(crate) struct Steadiness {
-    state: State,
-    convergence: Convergence,
-    seen: usize,
-    steady: Duration,
-}
-
-impl Steadiness {
-    /// Before the first event.
-    pub(crate) fn new(header: &Header) -> Self {
-        let (state, convergence) = (State::default(), Convergence::new(header));
-        Self { state, convergence, seen: 0, steady: header.steady }
-    }
-
-    /// How many events it was shown.
-    pub(crate) fn seen(&self) -> usize {
-        self.seen
-    }
-
-    /// Takes in the next event.
-    pub(crate) fn see(&mut self, event: &Event) {
-        self.convergence.before(event, &self.state);
-        self.state.apply(event);
-        self.convergence.see(event);
-        self.seen += 1;
-    }
-
-    /// How long the cluster must be whole.
-    pub(crate) fn steady(&self) -> Duration {
-        self.steady
-    }
-
-    /// When it has been whole for that long, unless something else happens before; `None` when it is not whole.
-    pub(crate) fn steady_from(&mut self) -> Option<Duration> {
-        self.convergence.steady_from(&self.state)
-    }
 }
 
 /// A property.

@@ -11,6 +11,7 @@ pub mod agents;
 pub mod compare;
 pub mod failover;
 pub mod findings;
+pub mod members;
 pub mod model;
 pub mod namespaces;
 pub mod probe;

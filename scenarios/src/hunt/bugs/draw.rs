@@ -17,6 +17,8 @@ use crate::select::Selected;
 const STRIDE: u64 = 1_000_000;
 /// Efforts that differ by less than this, in seconds, are the same.
 const UNIT: u64 = 600;
+/// Scenarios with as many faults as this, one after another, go before all others.
+const MANY: usize = 4;
 
 /// How runs are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,8 +96,13 @@ impl<'a> Deck<'a> {
         let first = STRIDE.saturating_mul(number as u64);
         let mut variants = variants.to_vec();
         variants.shuffle(&mut Seed(first).stream("bugs", technique.name()));
-        // What is quickly flown goes first, whatever it is about.
-        variants.sort_by_key(|one| effort(&one.variant.spec) / UNIT);
+        // A run of many faults starts a cluster once for all of them, and waits once for its rest. After
+        // those, what is quickly flown goes first, whatever it is about.
+        let crowded = |spec: &Spec| technique == Technique::Files && spec.faults.len() >= MANY;
+        variants.sort_by_key(|one| {
+            let spec = &one.variant.spec;
+            (!crowded(spec), if crowded(spec) { 0 } else { effort(spec) / UNIT })
+        });
         Self { variants, technique, first }
     }
 

@@ -27,7 +27,7 @@ pub use self::draw::Technique;
 pub use self::state::State;
 use self::stopwatch::ThreadTime;
 use super::{Case, Lab};
-use crate::runner::RunFn;
+use crate::runner::{RunFn, catch};
 use crate::select::Selected;
 
 /// Sweeps that are under way together. Whether more are needed is asked after each of these.
@@ -47,7 +47,7 @@ pub struct Search {
 pub struct Sweep {
     /// Runs it made.
     pub runs: u64,
-    /// Time its thread worked, drawing included.
+    /// Time its thread worked to draw and make them.
     pub cpu: Duration,
     /// The run that found the bug, and how it failed.
     pub found: Option<(Case, Signature)>,
@@ -64,28 +64,50 @@ pub struct Hunt {
     pub asked: usize,
 }
 
+/// Makes runs with `bug`.
+pub fn with_bug<'a>(
+    run: &'a RunFn<'a>,
+    bug: Bug,
+) -> impl Fn(&Spec, &str, Seed, &FaultPlan) -> Run + Sync + 'a {
+    move |spec, name, seed, plan| during(Some(bug), || run(spec, name, seed, plan))
+}
+
 /// Makes runs with `bug`. Of what they violate only what they do not violate without it is kept: a run that
 /// fails all the same says nothing of the bug.
-pub fn with_bug<'a>(
+pub fn because_of_bug<'a>(
     run: &'a RunFn<'a>,
     bug: Bug,
 ) -> impl Fn(&Spec, &str, Seed, &FaultPlan) -> Run + Sync + 'a {
     move |spec, name, seed, plan| {
         let mut flown = during(Some(bug), || run(spec, name, seed, plan));
-        if !flown.violations.is_empty() && !during(None, || run(spec, name, seed, plan)).violations.is_empty()
-        {
+        if !flown.violations.is_empty() && !is_sound(run, spec, name, seed, plan) {
             flown.violations.clear();
         }
         flown
     }
 }
 
-/// Sweeps `variants` with `technique`, in a lab whose runs have a bug: see [`with_bug`].
-pub fn hunt(lab: &Lab<'_>, variants: &[Selected<'_>], technique: Technique, search: Search) -> Hunt {
+/// Whether a run violates nothing as long as nobody planted anything.
+fn is_sound(run: &RunFn<'_>, spec: &Spec, name: &str, seed: Seed, plan: &FaultPlan) -> bool {
+    catch(|| during(None, || run(spec, name, seed, plan))).is_ok_and(|run| run.violations.is_empty())
+}
+
+/// Sweeps `variants` with `technique`, in a lab whose runs have a bug: see [`with_bug`]. `sound` makes runs
+/// without it.
+pub fn hunt(
+    lab: &Lab<'_>,
+    sound: &RunFn<'_>,
+    variants: &[Selected<'_>],
+    technique: Technique,
+    search: Search,
+) -> Hunt {
     let all: Vec<usize> = (0..search.sweeps.max(1)).collect();
     let mut hunt = Hunt { technique, sweeps: Vec::new(), asked: all.len() };
     for some in all.chunks(TOGETHER) {
-        hunt.sweeps.extend(lab.each(some, |number| sweep(lab, variants, technique, *number, search.budget)));
+        hunt.sweeps.extend(lab.each(some, |number| {
+            let deck = Deck::new(variants, technique, *number);
+            sweep(lab, sound, &deck, search.budget)
+        }));
         let missed = hunt.sweeps.iter().filter(|sweep| sweep.found.is_none()).count();
         if missed * 2 > all.len() {
             break;
@@ -94,22 +116,21 @@ pub fn hunt(lab: &Lab<'_>, variants: &[Selected<'_>], technique: Technique, sear
     hunt
 }
 
-fn sweep(
-    lab: &Lab<'_>,
-    variants: &[Selected<'_>],
-    technique: Technique,
-    number: usize,
-    budget: u64,
-) -> Sweep {
+fn sweep(lab: &Lab<'_>, sound: &RunFn<'_>, deck: &Deck<'_>, budget: u64) -> Sweep {
     let time = ThreadTime::start();
-    let deck = Deck::new(variants, technique, number);
+    // Who looks for a bug has no program without it: to make sure that it is the bug is no part of the search.
+    let mut made_sure = Duration::ZERO;
     for run in 0..budget {
         let Some(case) = deck.draw(run) else { break };
-        if let Some(signature) = lab.signatures(&case).into_iter().next() {
-            return Sweep { runs: run + 1, cpu: time.elapsed(), found: Some((case, signature)) };
+        let Some(signature) = lab.signatures(&case).into_iter().next() else { continue };
+        let spent = time.elapsed();
+        if is_sound(sound, &case.spec, &case.name, case.seed, &case.plan()) {
+            let cpu = spent.saturating_sub(made_sure);
+            return Sweep { runs: run + 1, cpu, found: Some((case, signature)) };
         }
+        made_sure += time.elapsed().saturating_sub(spent);
     }
-    Sweep { runs: budget, cpu: time.elapsed(), found: None }
+    Sweep { runs: budget, cpu: time.elapsed().saturating_sub(made_sure), found: None }
 }
 
 impl Hunt {

@@ -28,7 +28,7 @@ use super::{Layout, STORE_PORT, clients, store};
 use crate::engine::{Director as EngineDirector, Engine, HostIndex};
 use crate::machine::Machine;
 use crate::plan::{Fault, FaultKind};
-use crate::properties::Steadiness;
+use crate::properties::steadiness::Steadiness;
 use crate::record::{Event, Header, What};
 use crate::recorder::Recorder;
 use crate::seed::Seed;
