@@ -17,7 +17,7 @@ use crate::select::Selected;
 const STRIDE: u64 = 1_000_000;
 /// Efforts that differ by less than this, in seconds, are the same.
 const UNIT: u64 = 600;
-/// Scenarios with as many faults as this, one after another, go before all others.
+/// Scenarios with as many faults as this go before all others.
 const MANY: usize = 4;
 
 /// How runs are chosen.
@@ -94,15 +94,18 @@ impl<'a> Deck<'a> {
     /// The runs of sweep `number`.
     pub(super) fn new(variants: &[Selected<'a>], technique: Technique, number: usize) -> Self {
         let first = STRIDE.saturating_mul(number as u64);
-        let mut variants = variants.to_vec();
-        variants.shuffle(&mut Seed(first).stream("bugs", technique.name()));
-        // A run of many faults starts a cluster once for all of them, and waits once for its rest. After
-        // those, what is quickly flown goes first, whatever it is about.
-        let crowded = |spec: &Spec| technique == Technique::Files && spec.faults.len() >= MANY;
-        variants.sort_by_key(|one| {
-            let spec = &one.variant.spec;
-            (!crowded(spec), if crowded(spec) { 0 } else { effort(spec) / UNIT })
-        });
+        let crowded =
+            |one: &Selected<'_>| technique == Technique::Files && one.variant.spec.faults.len() >= MANY;
+        let (mut many, mut few): (Vec<_>, Vec<_>) = variants.iter().copied().partition(crowded);
+        // A run of many faults starts a cluster once for all of them, and waits once for its rest. There are
+        // few such, so chance does not decide which is first: each is, in its share of the sweeps.
+        let turn = number % many.len().max(1);
+        many.rotate_left(turn);
+        // After those, what is quickly flown goes first, whatever it is about.
+        few.shuffle(&mut Seed(first).stream("bugs", technique.name()));
+        few.sort_by_key(|one| effort(&one.variant.spec) / UNIT);
+        many.extend(few);
+        let variants = many;
         Self { variants, technique, first }
     }
 
