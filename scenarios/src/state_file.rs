@@ -60,6 +60,15 @@ pub(crate) fn cut_off(file: &mut File, end: u64) -> io::Result<()> {
     file.seek(SeekFrom::Start(end)).map(drop)
 }
 
+/// How people are told that a file is not the one they wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Words {
+    /// What such a file is: a "list of points".
+    pub what: &'static str,
+    /// What another such file may be of: "another scenario".
+    pub other: &'static str,
+}
+
 /// The state of a job, with what is needed to add to it.
 #[derive(Debug)]
 pub struct StateFile {
@@ -67,15 +76,15 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    /// Opens or begins the file at `path` for the job `head`, which people know as `what`, and gives the
-    /// lines it holds already. `check` says what is wrong with a line that reads.
+    /// Opens or begins the file at `path` for the job `head`, and gives the lines it holds already. `check`
+    /// says what is wrong with a line that reads.
     ///
     /// # Errors
     /// When it cannot be read or written, is of another job, or is no such file.
     pub fn open<H, L>(
         path: &Path,
         head: &H,
-        what: &str,
+        words: Words,
         check: impl Fn(&L) -> Result<(), String>,
     ) -> io::Result<(Self, Vec<L>)>
     where
@@ -89,9 +98,10 @@ impl StateFile {
         while let Some(text) = lines.next()? {
             number += 1;
             if first {
-                let of: H = serde_json::from_slice(text).map_err(|_| wrong(format!("it is no {what}")))?;
+                let of: H =
+                    serde_json::from_slice(text).map_err(|_| wrong(format!("it is no {}", words.what)))?;
                 if of != *head {
-                    return Err(wrong(format!("it is a {what} of something else: name another file")));
+                    return Err(wrong(format!("it is of {}: name another file", words.other)));
                 }
                 first = false;
                 continue;

@@ -297,7 +297,7 @@ fn a_ledger_is_read_back_and_a_half_written_line_cut_off() {
         Ledger::open(&path, &case, &fewer)
             .unwrap_err()
             .to_string()
-            .contains("a list of points of something else")
+            .contains("of another scenario, seed or set")
     );
     std::fs::write(&path, "hello\n").unwrap();
     assert_eq!(Ledger::open(&path, &case, &points).unwrap_err().to_string(), "it is no list of points");

@@ -9,9 +9,10 @@ use ironbird_sim::signature::Signature;
 use serde::{Deserialize, Serialize};
 
 use super::{Case, Points};
-use crate::state_file::StateFile;
+use crate::state_file::{StateFile, Words};
 
 const VERSION: u32 = 1;
+const WORDS: Words = Words { what: "list of points", other: "another scenario, seed or set of points" };
 
 /// What is enumerated.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ impl Ledger {
             many if line.point >= many => Err(format!("there is no point {}", line.point)),
             _ => Ok(()),
         };
-        let (state, known) = StateFile::open(path, &head(case, points), "list of points", there_is)?;
+        let (state, known) = StateFile::open(path, &head(case, points), WORDS, there_is)?;
         Ok((Self(state), known.into_iter().map(|line| (line.point, line.shows)).collect()))
     }
 

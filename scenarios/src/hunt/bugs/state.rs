@@ -10,9 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Search, Technique};
 use crate::select::Selected;
-use crate::state_file::StateFile;
+use crate::state_file::{StateFile, Words};
 
 const VERSION: u32 = 1;
+const WORDS: Words = Words {
+    what: "search for planted bugs",
+    other: "other scenarios or techniques, or another number of sweeps or runs",
+};
 
 /// What is searched, and how.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +60,7 @@ impl State {
             techniques: techniques.iter().map(ToString::to_string).collect(),
             variants: hasher.finalize().to_hex().to_string(),
         };
-        let (state, known) = StateFile::open(path, &head, "search for planted bugs", |_: &Defect| Ok(()))?;
+        let (state, known) = StateFile::open(path, &head, WORDS, |_: &Defect| Ok(()))?;
         Ok((Self(state), known.into_iter().map(|defect| (defect.id.clone(), defect)).collect()))
     }
 
