@@ -89,7 +89,7 @@ fn records_are_those_every_machine_finds() {
     let mut hashes = String::new();
     for variant in variants() {
         let hash = variant.fly(1).record.hash().to_hex();
-        let _ = writeln!(hashes, "{:<32}{}", variant.name, &hash[..16]);
+        let _ = writeln!(hashes, "{:<36} {}", variant.name, &hash[..16]);
     }
     insta::assert_snapshot!("records_of_seed_1", hashes);
 }
