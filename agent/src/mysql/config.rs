@@ -193,3 +193,14 @@ impl Config {
     /// MySQL's port.
     pub const PORT: u16 = 3306;
 }
+
+/// How often the pilot does what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intervals {
+    /// The health check.
+    pub health: Duration,
+    /// TTL of the service's check.
+    pub ttl: Duration,
+    /// The watch on the primary.
+    pub watch: Duration,
+}

@@ -14,6 +14,6 @@ pub mod hardened;
 pub mod published;
 mod snapshots;
 
-pub use config::{Config, ConfigError, Takeover};
+pub use config::{Config, ConfigError, Intervals, Takeover};
 pub use database::{Database, DatabaseError};
 pub use gtid::{Gtid, GtidSet};

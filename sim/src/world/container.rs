@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ironbird_agent::host::{Exit, Host};
 use ironbird_agent::journal::{Entry, Level};
-use ironbird_agent::mysql::{Config, hardened, published};
+use ironbird_agent::mysql::{Config, Intervals, hardened, published};
 use ironbird_agent::pilot::{Advertisement, CommandHooks, Config as PilotConfig, Pilot};
 
 use crate::machine::{Programs, SimHost};
@@ -58,7 +58,7 @@ pub(super) async fn life(host: SimHost, cluster: Cluster, consul: SocketAddr, st
 }
 
 async fn pilot(host: &SimHost, cluster: &Cluster, config: Config) -> Result<i32, String> {
-    let intervals = published::Intervals {
+    let intervals = Intervals {
         health: cluster.health_interval,
         ttl: cluster.health_ttl,
         watch: cluster.watch_interval,

@@ -7,7 +7,7 @@ use super::Role;
 use super::looking::describe;
 use crate::consul::ServiceInstance;
 use crate::host::Host;
-use crate::mysql::published::Intervals;
+use crate::mysql::Intervals;
 use crate::pilot::{Hook, HookError, Hooks};
 use crate::planted::{self, Bug};
 

@@ -1,7 +1,7 @@
 //! The HTTP API: which endpoint a request is for, and what each of them does.
 //!
 //! An endpoint that reads returns a [`Read`]: what to read, apart from doing so, because a blocking query
-//! does it again whenever something it watches changes.
+//! does it again whenever something it watches changes. [`routes`] knows the endpoints' paths.
 
 mod access;
 mod agent;
@@ -23,8 +23,10 @@ mod kv;
 mod narrow;
 mod operator;
 mod params;
+mod read;
 mod register;
 mod reply;
+mod routes;
 mod rows;
 mod session;
 mod shown;
@@ -35,7 +37,6 @@ mod txn;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::TRANSFER_ENCODING;
@@ -43,10 +44,9 @@ use http::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use self::access::Denied;
-use self::cached::Cached;
 use self::params::{Asks, Params};
+use self::routes::{lacks_slash, leaves, queries, route};
 use super::acl::{Acl, token_of};
-use super::blocking::{Blocked, Seen, Until};
 use super::leader::{Finish, Proposal};
 use super::state::Applied;
 use super::{Consul, Reply};
@@ -55,6 +55,7 @@ pub(super) use self::access::May;
 pub(super) use self::body::{Fate, fate, left_of};
 pub(super) use self::cached::Cache;
 pub(super) use self::params::Form;
+pub(super) use self::read::{Read, respond};
 pub(super) use self::reply::{Contact, Failure};
 pub(super) use self::session::renewed;
 
@@ -124,227 +125,8 @@ impl Call<'_> {
     }
 }
 
-/// Something that can be read, at once or when it has changed.
-#[derive(Debug)]
-pub(super) enum Read {
-    Kv(kv::Read),
-    Session(session::Read),
-    Catalog(catalog::Read),
-    Health(health::Read),
-    Coordinate(coordinate::Read),
-    Txn(txn::Read),
-    AgentService(agent::ServiceRead),
-    Events(event::Read),
-}
-
-impl Read {
-    /// The index it would report to `reader`, and when what it watches was last written.
-    pub(super) fn seen(&self, consul: &Consul, reader: IpAddr) -> Seen {
-        match self {
-            Self::Kv(read) => read.seen(consul),
-            Self::Session(read) => read.seen(consul),
-            Self::Catalog(read) => read.seen(consul.state.catalogs.seen_by(reader, consul.now)),
-            Self::Health(read) => read.seen(consul.state.catalogs.seen_by(reader, consul.now)),
-            Self::Coordinate(read) => read.seen(consul.state.catalogs.seen_by(reader, consul.now)),
-            Self::Txn(_) => Seen { index: 0, written: 0, hash: None },
-            Self::AgentService(read) => read.seen(consul),
-            Self::Events(read) => read.seen(consul),
-        }
-    }
-
-    /// The answer to `reader`, reporting `index`.
-    pub(super) fn answer(&self, consul: &Consul, reader: IpAddr, form: &Form, index: u64) -> Response<Bytes> {
-        let (mut response, consistency) = match self {
-            Self::Kv(read) => (read.answer(consul, form), None),
-            Self::Session(read) => (read.answer(consul, form), None),
-            Self::Catalog(read) => {
-                let seen = consul.state.catalogs.seen_by(reader, consul.now);
-                match read.answer(seen, form) {
-                    Ok(response) => (response, Some(form.consistency)),
-                    Err(failure) => return failure.into_response(),
-                }
-            }
-            Self::Health(read) => {
-                let seen = consul.state.catalogs.seen_by(reader, consul.now);
-                match read.answer(seen, form) {
-                    Ok(response) => (response, Some(form.consistency)),
-                    Err(failure) => return failure.into_response(),
-                }
-            }
-            Self::Coordinate(read) => {
-                let response = read.answer(consul.state.catalogs.seen_by(reader, consul.now), form);
-                if response.status() == StatusCode::NOT_FOUND {
-                    return response;
-                }
-                (response, None)
-            }
-            Self::Txn(read) => return read.answer(consul, form),
-            Self::AgentService(read) => return read.answer(consul, form),
-            Self::Events(read) => return read.answer(consul, form, index),
-        };
-        reply::query_headers(&mut response, index, consistency, consul.contact());
-        if let Some(served) = form.served {
-            served.tell(&mut response);
-        }
-        response
-    }
-
-    /// # Errors
-    /// When it may not be read at all; of what is found, more may be left out.
-    fn permitted(&self, may: &May) -> Result<(), Denied> {
-        match self {
-            Self::Kv(read) => read.permitted(may),
-            Self::Coordinate(read) => read.permitted(may),
-            _ => may.known(),
-        }
-    }
-
-    /// What tells it from other reads that the agent's cache serves, if it does.
-    fn cache_key(&self) -> Option<String> {
-        match self {
-            Self::Catalog(read) => read.cache_key(),
-            Self::Health(read) => read.cache_key(),
-            _ => None,
-        }
-    }
-}
-
 /// What is said of a datacenter nobody knows.
 const NO_PATH: &str = "No path to datacenter";
-const GET: &str = "OPTIONS,GET";
-const PUT: &str = "OPTIONS,PUT";
-
-/// The endpoint of a path after `/v1/`, the methods it takes, and the rest of the path.
-fn route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
-    let (group, tail) = path.split_once('/').unwrap_or((path, ""));
-    let (name, rest) = tail.split_once('/').map_or((tail, None), |(name, rest)| (name, Some(rest)));
-    let (endpoint, methods): (Endpoint, _) = match (group, name, rest) {
-        ("kv", _, _) if path.len() > 2 => return Some((kv::endpoint, "OPTIONS,GET,PUT,DELETE", tail)),
-        ("txn", "", None) if path == "txn" => (txn::endpoint, PUT),
-        ("session", "create", None) => (session::create, PUT),
-        ("session", "renew", Some(_)) => (session::renew, PUT),
-        ("session", "destroy", Some(_)) => (session::destroy, PUT),
-        ("session", "info", Some(_)) => (session::info, GET),
-        ("session", "node", Some(_)) => (session::node, GET),
-        ("session", "list", None) => (session::list, GET),
-        ("agent", _, _) => return agent_route(tail),
-        ("event", "fire", Some(_)) => (event::fire, PUT),
-        ("event", "list", None) => (event::list, GET),
-        ("catalog", "register", None) => (register::register, PUT),
-        ("catalog", "deregister", None) => (register::deregister, PUT),
-        ("catalog", "datacenters", None) => (status::datacenters, GET),
-        ("catalog", "nodes", None) => (catalog::nodes, GET),
-        ("catalog", "services", None) => (catalog::services, GET),
-        ("catalog", "service", Some(_)) => (catalog::service, GET),
-        ("catalog", "connect", Some(_)) => (catalog::connect, GET),
-        ("catalog", "node", Some(_)) => (catalog::node, GET),
-        ("catalog", "node-services", Some(_)) => (catalog::node_services, GET),
-        ("health", "service", Some(_)) => (health::service, GET),
-        ("health", "connect", Some(_)) => (health::connect, GET),
-        ("health", "checks", Some(_)) => (health::checks, GET),
-        ("health", "node", Some(_)) => (health::node, GET),
-        ("health", "state", Some(_)) => (health::state, GET),
-        ("coordinate", "datacenters", None) => (coordinate::datacenters, GET),
-        ("coordinate", "nodes", None) => (coordinate::nodes, GET),
-        ("coordinate", "node", Some(_)) => (coordinate::node, GET),
-        ("coordinate", "update", None) => (coordinate::update, PUT),
-        ("operator", "raft", Some("configuration")) => (operator::raft_configuration, GET),
-        ("operator", "raft", Some("peer")) => (operator::raft_peer, "OPTIONS,DELETE"),
-        ("operator", "autopilot", Some("configuration")) => (operator::autopilot_configuration, GET),
-        ("acl", _, _) => return acl_route(tail),
-        ("status", "leader", None) => (status::leader, GET),
-        ("status", "peers", None) => (status::peers, GET),
-        _ => return None,
-    };
-    Some((endpoint, methods, rest.unwrap_or_default()))
-}
-
-/// The endpoint of a path after `/v1/agent/`.
-fn agent_route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
-    let (endpoint, methods): (Endpoint, _) = match path {
-        "self" => (agent_self::itself, GET),
-        "members" => (agent_self::members, GET),
-        "services" => (agent::services, GET),
-        "checks" => (agent::checks, GET),
-        "maintenance" => (agent_admin::node_maintenance, PUT),
-        "reload" => (agent_admin::reload, PUT),
-        "leave" => (agent_admin::leave, PUT),
-        "service/register" => (agent_register::service, PUT),
-        "check/register" => (agent_register::check, PUT),
-        "connect/ca/roots" => (agent_admin::connect, GET),
-        _ => {
-            // The longest comes first of those that begin alike.
-            const TREES: [(&str, Endpoint, &str); 14] = [
-                ("service/deregister/", agent_check::service_deregister, PUT),
-                ("service/maintenance/", agent_admin::service_maintenance, PUT),
-                ("service/", agent::service, GET),
-                ("check/deregister/", agent_check::check_deregister, PUT),
-                ("check/pass/", agent_check::check_pass, PUT),
-                ("check/warn/", agent_check::check_warn, PUT),
-                ("check/fail/", agent_check::check_fail, PUT),
-                ("check/update/", agent_check::check_update, PUT),
-                ("health/service/id/", agent_health::by_id, GET),
-                ("health/service/name/", agent_health::by_name, GET),
-                ("join/", agent_admin::join, PUT),
-                ("force-leave/", agent_admin::force_leave, PUT),
-                ("token/", agent_admin::token, PUT),
-                ("connect/ca/leaf/", agent_admin::connect, GET),
-            ];
-            // A path that is a whole tree without its last slash is no part of a greater one.
-            if TREES.iter().any(|(tree, ..)| tree.strip_suffix('/') == Some(path)) {
-                return None;
-            }
-            return TREES
-                .iter()
-                .find_map(|(tree, endpoint, methods)| Some((*endpoint, *methods, path.strip_prefix(tree)?)));
-        }
-    };
-    Some((endpoint, methods, ""))
-}
-
-/// The endpoint of a path after `/v1/acl/`.
-fn acl_route(path: &str) -> Option<(Endpoint, &'static str, &str)> {
-    const ALL: &str = "OPTIONS,GET,PUT,DELETE";
-    const POST: &str = "OPTIONS,POST";
-    let methods = match path {
-        "replication" | "policies" | "roles" | "binding-rules" | "auth-methods" | "tokens" | "token/self"
-        | "list" => GET,
-        "bootstrap" | "policy" | "role" | "binding-rule" | "auth-method" | "token" | "create" | "update" => {
-            PUT
-        }
-        "login" | "logout" | "rules/translate" => POST,
-        _ => {
-            // The longest comes first of those that begin alike.
-            const TREES: [(&str, &str); 11] = [
-                ("policy/name/", GET),
-                ("policy/", ALL),
-                ("role/name/", GET),
-                ("role/", ALL),
-                ("binding-rule/", ALL),
-                ("auth-method/", ALL),
-                ("token/", ALL),
-                ("rules/translate/", GET),
-                ("destroy/", PUT),
-                ("info/", GET),
-                ("clone/", PUT),
-            ];
-            if TREES.iter().any(|(tree, _)| tree.strip_suffix('/') == Some(path)) {
-                return None;
-            }
-            TREES.iter().find(|(tree, _)| path.starts_with(tree))?.1
-        }
-    };
-    Some((acl_disabled, methods, ""))
-}
-
-/// Nothing of `/v1/acl/` is modelled but that it is off; where it is on it is as unknown as other paths.
-fn acl_disabled(consul: &mut Consul, _: &Call<'_>) -> Result<Outcome, Failure> {
-    Ok(Outcome::Answer(match consul.acl {
-        None => reply::text(StatusCode::UNAUTHORIZED, "ACL support disabled"),
-        Some(_) => reply::unknown(),
-    }))
-}
-
 /// Answers one request, on a server that is alone.
 pub(super) fn answer(consul: &mut Consul, reader: IpAddr, request: &Request<Bytes>) -> Reply {
     let agent = consul.config.node.clone();
@@ -445,12 +227,6 @@ pub(super) fn parse(
     Ok((outcome, call.form))
 }
 
-/// Whether what is asked for in another datacenter is asked there, and not just here.
-fn leaves(tail: &str) -> bool {
-    let here = ["catalog/datacenters", "catalog/register", "catalog/deregister", "coordinate/datacenters"];
-    !here.contains(&tail) && !["agent/", "event/list", "acl/"].iter().any(|start| tail.starts_with(start))
-}
-
 /// What comes of asking where there is no way to: whatever the agent finds wrong before, or that.
 fn elsewhere(tail: &str, asked: Result<Outcome, Failure>) -> Failure {
     match asked {
@@ -460,59 +236,9 @@ fn elsewhere(tail: &str, asked: Result<Outcome, Failure>) -> Failure {
     }
 }
 
-/// Whether a path after `/v1/` only lacks the slash before an empty rest.
-fn lacks_slash(tail: &str) -> bool {
-    route(tail).is_none() && matches!(route(&format!("{tail}/")), Some((.., "")))
-}
-
 /// The answer to what is no request at all.
 pub(super) fn bad_request() -> Response<Bytes> {
     reply::bare(StatusCode::BAD_REQUEST)
-}
-
-/// Whether what a server refuses on this path is answered as a query all the same.
-fn queries(tail: &str) -> bool {
-    ["catalog/", "health/", "coordinate/node", "session/info/", "session/node/", "session/list"]
-        .iter()
-        .any(|prefix| tail.starts_with(prefix))
-}
-
-/// Answers a read, or has it wait.
-pub(super) fn respond(consul: &mut Consul, reader: IpAddr, read: Read, mut form: Form) -> Reply {
-    if let Err(denied) = read.permitted(&form.may) {
-        let failure = Failure::from(denied);
-        let failure = if form.of_query { failure.of_query() } else { failure };
-        return Reply::Now(failure.into_response());
-    }
-    let remembered = read.cache_key().filter(|_| form.cached).map(|key| {
-        form.served = Some(Cached::Miss);
-        // Two tokens may see different things.
-        consul.cache.ask(format!("{} {key}", form.token), consul.now).is_some()
-    });
-    let until = match &read {
-        Read::Txn(_) => None,
-        Read::AgentService(read) => read.hash().map(|hash| Until::Not(hash.to_owned())),
-        Read::Events(_) => (form.index > 0).then(|| Until::Not(form.index.to_string())),
-        _ if form.index > 0 => Some(Until::Past(form.index)),
-        _ => None,
-    };
-    if let Some(until) = until {
-        let seen = read.seen(consul, reader);
-        if !until.reached(&seen) {
-            return Reply::Blocked(Blocked::new(consul, reader, read, form, until, seen));
-        }
-        form.served = served(remembered);
-        return Reply::Now(read.answer(consul, reader, &form, seen.index));
-    }
-    let index = read.seen(consul, reader).index;
-    form.served = served(remembered);
-    Reply::Now(read.answer(consul, reader, &form, index))
-}
-
-/// What the agent's cache makes of a read it remembers or not. It watches what it remembers, so that is
-/// never old.
-fn served(remembered: Option<bool>) -> Option<Cached> {
-    remembered.map(|remembered| if remembered { Cached::Hit(Duration::ZERO) } else { Cached::Miss })
 }
 
 fn moved(path: &str, query: Option<&str>, method: &Method) -> Response<Bytes> {

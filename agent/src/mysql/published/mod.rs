@@ -18,31 +18,31 @@
 //! - Every try to find the primary waits half a minute for the catalog to call it healthy, and ends in
 //!   "Tried replication setup, but primary is set and not healthy." (issue 23).
 
+mod consul;
+mod pilot;
+mod snapshots;
+
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
 use super::snapshots::Snapshots;
 use super::{Config, Database};
-use crate::consul::{CheckSpec, Consul, SessionSpec};
+use crate::consul::Consul;
 use crate::host::{Command, Exit, Host, Process, Signal};
 use crate::journal::{Entry, Level};
 
+pub use self::pilot::{PILOT_CONFIG_PATH, pilot_config};
+
 /// Where the handlers' configuration is.
 pub const CONFIG_PATH: &str = "/etc/triton-mysql.toml";
-/// Where the pilot's configuration is, which the handlers rewrite.
-pub const PILOT_CONFIG_PATH: &str = "/etc/containerpilot.toml";
 /// The program's name.
 pub const PROGRAM: &str = "triton-mysql";
 
-const SESSION_FILE: &str = "/tmp/mysql-session";
 const BACKUP_FILE: &str = "/tmp/backup.tar";
 const LAST_BACKUP_KEY: &str = "mysql-last-backup";
 const LAST_BINLOG_KEY: &str = "mysql-last-binlog";
-const BACKUP_CHECK: &str = "mysql-backup-run";
-const BACKUP_TTL: Duration = Duration::from_secs(86_400);
 const SECOND: Duration = Duration::from_secs(1);
 /// Python gives up at 1,000 frames; a lost race takes three.
 const RECURSION_LIMIT: u32 = 330;
@@ -318,145 +318,6 @@ impl<H: Host> Node<H> {
         self.log(Level::Info, format!("Running temporary bootstrap mysqld (PID {})", process.pid()));
         Ok(Temporary { process })
     }
-
-    // Consul.
-
-    /// Who holds the primary's lock.
-    async fn primary_node(&self) -> Raised<Option<String>> {
-        let mut last = String::new();
-        for _ in 0..10 {
-            match self.consul.kv().get(Config::PRIMARY_KEY).await {
-                Ok(Some(entry)) if entry.session.is_some() => {
-                    return Ok(Some(String::from_utf8_lossy(&entry.value).into_owned()));
-                }
-                Ok(_) => return Ok(None),
-                Err(error) => last = error.to_string(),
-            }
-            self.host.sleep(SECOND).await;
-        }
-        Err(last)
-    }
-
-    /// Where the holder of the lock is, once the catalog calls it healthy.
-    async fn primary_host(&self, primary: &str) -> Raised<String> {
-        for _ in 0..30 {
-            let instances =
-                self.consul.health().service(Config::PRIMARY, true, None).await.unwrap_or_default();
-            if let Some(instance) = instances.into_iter().find(|instance| instance.id.ends_with(primary)) {
-                return Ok(instance.address);
-            }
-            self.host.sleep(SECOND).await;
-        }
-        Err("Tried replication setup, but primary is set and not healthy.".to_owned())
-    }
-
-    async fn mark_with_session(&self, session: &str) -> Raised<bool> {
-        for _ in 0..10 {
-            if let Ok(held) =
-                self.consul.kv().acquire(Config::PRIMARY_KEY, session, self.host.hostname().to_owned()).await
-            {
-                return Ok(held);
-            }
-            self.host.sleep(SECOND).await;
-        }
-        Err("Could not reach Consul.".to_owned())
-    }
-
-    async fn session(&self) -> Raised<String> {
-        match self.cached_session().await {
-            Ok(session) => Ok(session),
-            Err(_) => self.create_session().await,
-        }
-    }
-
-    async fn cached_session(&self) -> Raised<String> {
-        let content = self.host.read_file(Path::new(SESSION_FILE)).await.map_err(say)?;
-        Ok(String::from_utf8_lossy(&content).into_owned())
-    }
-
-    async fn create_session(&self) -> Raised<String> {
-        let spec = SessionSpec {
-            ttl: Some(self.config.session_ttl),
-            lock_delay: self.config.lock_delay,
-            ..SessionSpec::new("mysql-primary-lock")
-        };
-        let session = self.consul.session().create(&spec).await.map_err(say)?;
-        self.host.write_file(Path::new(SESSION_FILE), session.clone().into_bytes()).await.map_err(say)?;
-        Ok(session)
-    }
-
-    async fn get(&self, key: &str) -> Raised<Option<String>> {
-        let entry = self.consul.kv().get(key).await.map_err(say)?;
-        Ok(entry.map(|entry| String::from_utf8_lossy(&entry.value).into_owned()))
-    }
-
-    // Snapshots.
-
-    async fn binlog_file(&self) -> Raised<String> {
-        let rows = self.repl.query("SHOW MASTER STATUS").await.map_err(say)?;
-        let row = rows.first().ok_or("IndexError: list index out of range")?;
-        Ok(row.split('\t').next().unwrap_or_default().to_owned())
-    }
-
-    async fn binlog_is_stale(&self) -> Raised<bool> {
-        let file = self.binlog_file().await?;
-        Ok(self.get(LAST_BINLOG_KEY).await? != Some(file))
-    }
-
-    async fn is_time_for_snapshot(&self) -> Raised<bool> {
-        let checks = self.consul.agent().checks().await.map_err(say)?;
-        Ok(checks.get(BACKUP_CHECK).is_none_or(|check| check.status != crate::consul::Status::Passing))
-    }
-
-    async fn fork_snapshot(&self) {
-        if self.consul.agent().pass_check(BACKUP_CHECK).await.is_err() {
-            // Registered without its service: a check of the node, which speaks for every service on it.
-            let check = CheckSpec {
-                id: Some(BACKUP_CHECK.to_owned()),
-                name: Some(BACKUP_CHECK.to_owned()),
-                ..CheckSpec::ttl(BACKUP_TTL)
-            };
-            let registered = self.consul.agent().register_check(&check).await;
-            let passed = self.consul.agent().pass_check(BACKUP_CHECK).await;
-            if let Err(error) = registered.and(passed) {
-                self.log(Level::Error, error.to_string());
-            }
-        }
-        match self.host.spawn(&Command::new(PROGRAM).args(["create_snapshot"])) {
-            Ok(process) => process.detach(),
-            Err(error) => self.log(Level::Error, error.to_string()),
-        }
-    }
-
-    // The pilot's configuration.
-
-    /// Writes the role into the pilot's configuration; says whether that changed anything.
-    async fn update(&mut self) -> Raised<bool> {
-        if !self.is_primary {
-            self.is_primary = self.primary_node().await?.as_deref() == Some(self.host.hostname());
-        }
-        if !self.is_primary {
-            return Ok(false);
-        }
-        let content = self.host.read_file(Path::new(PILOT_CONFIG_PATH)).await.map_err(say)?;
-        let mut config: toml::Table = toml::from_str(&String::from_utf8_lossy(&content)).map_err(say)?;
-        let name = config.get_mut("service").and_then(|service| service.get_mut("name"));
-        let name = name.ok_or("KeyError: 'services'")?;
-        if name.as_str() == Some(Config::PRIMARY) {
-            return Ok(false);
-        }
-        *name = Config::PRIMARY.into();
-        self.host
-            .write_file(Path::new(PILOT_CONFIG_PATH), config.to_string().into_bytes())
-            .await
-            .map_err(say)?;
-        Ok(true)
-    }
-
-    fn reload(&self) -> Raised<()> {
-        self.log(Level::Info, "Reloading Containerpilot configuration.");
-        self.host.kill(1, Signal::Hup).map_err(say)
-    }
 }
 
 /// A temporary server.
@@ -493,48 +354,4 @@ fn say(error: impl std::fmt::Display) -> String {
 fn stamp(since_epoch: Duration) -> String {
     let time = std::time::UNIX_EPOCH + since_epoch;
     humantime::format_rfc3339_seconds(time).to_string().replace(':', "-")
-}
-
-/// The pilot's configuration that runs these handlers.
-pub fn pilot_config(consul: SocketAddr, intervals: &Intervals) -> String {
-    let seconds = |duration: Duration| humantime::format_duration(duration).to_string();
-    format!(
-        r#"# No hook had a deadline: a day stands for never.
-consul = {{ address = "{consul}" }}
-
-[main]
-command = ["mysqld", "--console", "--log-bin=mysql-bin", "--log_slave_updates=ON", "--gtid-mode=ON", "--enforce-gtid-consistency=ON"]
-
-[service]
-name = "mysql"
-port = 3306
-interval = "{health}"
-ttl = "{ttl}"
-report-failure = false
-
-[hooks]
-pre-start = {{ command = ["{PROGRAM}"], timeout = "1day" }}
-health = {{ command = ["{PROGRAM}", "health"], timeout = "1day" }}
-
-[[watch]]
-service = "mysql-primary"
-interval = "{watch}"
-trigger = "edge"
-on-change = {{ command = ["{PROGRAM}", "on_change"], timeout = "1day" }}
-"#,
-        health = seconds(intervals.health),
-        ttl = seconds(intervals.ttl),
-        watch = seconds(intervals.watch),
-    )
-}
-
-/// How often the pilot does what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Intervals {
-    /// The health check.
-    pub health: Duration,
-    /// TTL of the service's check.
-    pub ttl: Duration,
-    /// The watch on the primary.
-    pub watch: Duration,
 }
