@@ -94,7 +94,7 @@ pub(super) fn bugs(args: &BugsArgs, run: &RunFn<'_>, console: &mut Console<'_>) 
         Some(path) => {
             let (state, known) = State::open(path, &variants, &args.by, search, args.shrink_budget)
                 .map_err(|error| naming(path, error))?;
-            console.complain(&format!("{} bugs are known from {}\n", known.len(), path.display()))?;
+            console.complain(&format!("bugs known from {}: {}\n", path.display(), known.len()))?;
             (Some(state), known)
         }
         None => (None, BTreeMap::new()),

@@ -92,7 +92,7 @@ pub(super) fn enumerate(
     let (mut ledger, done) = match &args.state {
         Some(path) => {
             let (ledger, done) = Ledger::open(path, &case, &points).map_err(|error| naming(path, error))?;
-            console.complain(&format!("{} points are known from {}\n", done.len(), path.display()))?;
+            console.complain(&format!("points known from {}: {}\n", path.display(), done.len()))?;
             (Some(ledger), done)
         }
         None => (None, BTreeMap::new()),

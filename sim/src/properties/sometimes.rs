@@ -39,7 +39,7 @@ pub enum Sometimes {
     Demotion,
     /// Two sessions wanted the same lock within a second.
     Race,
-    /// An instance gave up its data and started from a snapshot once more.
+    /// An instance gave up its data, and what took its place started from a snapshot.
     ReClone,
     /// A snapshot was put in place of an empty data directory.
     SnapshotRestored,
@@ -140,7 +140,7 @@ impl Sometimes {
             Self::LockGivenBack => "a lock was given back by its own holder while its session lived",
             Self::Demotion => "an instance that had taken writes stopped taking them without being ended",
             Self::Race => "two sessions wanted the same lock within a second",
-            Self::ReClone => "an instance gave up its data and started from a snapshot once more",
+            Self::ReClone => "an instance gave up its data, and what took its place started from a snapshot",
             Self::SnapshotRestored => "a snapshot was put in place of an empty data directory",
             Self::SnapshotTaken => "a snapshot was taken",
             Self::SnapshotMissing => "somebody looked for a snapshot when there was none",
@@ -192,8 +192,10 @@ struct Seen {
     tried: BTreeMap<String, (Duration, String)>,
     consul_leader: Option<String>,
     writable: BTreeSet<String>,
-    /// Machines whose data directory has been restored since their container began.
-    restored: BTreeSet<String>,
+    /// Machines whose agents gave up their data, until another container takes their place.
+    given_up: BTreeSet<String>,
+    /// Machines whose containers took the place of such.
+    clones: BTreeSet<String>,
     /// Requests that failed, by who asked and what.
     failed: BTreeMap<(String, String), Duration>,
     was_whole: bool,
@@ -206,12 +208,7 @@ impl Seen {
 
     fn see(&mut self, event: &Event) {
         match &event.what {
-            What::Launched { why } => {
-                self.restored.remove(&event.host);
-                if why.starts_with("replacement") {
-                    self.reach(Sometimes::Replacement);
-                }
-            }
+            What::Launched { why } => self.launched(&event.host, why),
             What::Ended { .. } => {
                 self.writable.remove(&event.host);
             }
@@ -243,8 +240,22 @@ impl Seen {
         }
     }
 
+    fn launched(&mut self, host: &str, why: &str) {
+        let before = why.strip_prefix("replacement of ");
+        if before.is_some() {
+            self.reach(Sometimes::Replacement);
+        }
+        self.clones.remove(host);
+        if self.given_up.remove(before.unwrap_or(host)) {
+            self.clones.insert(host.to_owned());
+        }
+    }
+
     fn agent(&mut self, event: &Event, entry: &Entry) {
         match entry {
+            Entry::Role { to, .. } if to == "stuck" => {
+                self.given_up.insert(event.host.clone());
+            }
             Entry::HookFinished { ok: false, .. } => self.reach(Sometimes::HookFailed),
             Entry::Changed { name, instances } if name == PRIMARY => {
                 // Compared with who takes writes, not with what Consul holds: that is what is stale.
@@ -350,7 +361,7 @@ impl Seen {
             }
             MysqlEvent::DataDirectory { how, .. } if how == "restored" => {
                 self.reach(Sometimes::SnapshotRestored);
-                if !self.restored.insert(host.to_owned()) {
+                if self.clones.remove(host) {
                     self.reach(Sometimes::ReClone);
                 }
             }
@@ -412,11 +423,21 @@ mod tests {
     }
 
     #[test]
-    fn restoring_a_second_time_in_one_container_is_a_clone_anew() {
+    fn what_takes_the_place_of_data_that_was_given_up_is_a_clone_anew() {
         let mut script = Script::new();
         script.launched("mysql-2").data_directory("mysql-2", "restored", &[1]);
-        script.ended("mysql-2").launched("mysql-2").data_directory("mysql-2", "restored", &[1]);
-        assert_eq!(names(&script), ["snapshot-restored"]);
+        script.ended("mysql-2").replaced("mysql-2", "mysql-4").data_directory("mysql-4", "restored", &[1]);
+        assert_eq!(names(&script), ["replacement", "snapshot-restored"]);
+        script.role("mysql-4", "stuck").ended("mysql-4").replaced("mysql-4", "mysql-2");
+        assert_eq!(names(&script), ["replacement", "snapshot-restored"]);
+        script.data_directory("mysql-2", "restored", &[1]);
+        assert_eq!(names(&script), ["re-clone", "replacement", "snapshot-restored"]);
+    }
+
+    #[test]
+    fn who_gives_up_its_data_starts_from_a_snapshot_where_it_was() {
+        let mut script = Script::new();
+        script.launched("mysql-2").role("mysql-2", "stuck").ended("mysql-2").launched("mysql-2");
         script.data_directory("mysql-2", "restored", &[1]);
         assert_eq!(names(&script), ["re-clone", "snapshot-restored"]);
     }

@@ -99,6 +99,12 @@ impl Script {
         self.push(host, What::Launched { why })
     }
 
+    /// A container on `host` takes the place of the one that was on `before`.
+    pub(crate) fn replaced(&mut self, before: &str, host: &str) -> &mut Self {
+        let why = format!("replacement of {before}");
+        self.push(host, What::Launched { why })
+    }
+
     pub(crate) fn ended(&mut self, host: &str) -> &mut Self {
         let how = "killed".to_owned();
         self.push(host, What::Ended { how })
@@ -112,6 +118,11 @@ impl Script {
 
     pub(crate) fn log(&mut self, host: &str, message: &str) -> &mut Self {
         self.push(host, What::Agent(Entry::log(Level::Info, "pilot", message)))
+    }
+
+    pub(crate) fn role(&mut self, host: &str, to: &str) -> &mut Self {
+        let (from, to, why) = (String::new(), to.to_owned(), String::new());
+        self.push(host, What::Agent(Entry::Role { from, to, term: 0, why }))
     }
 
     pub(crate) fn up(&mut self, host: &str, networking: bool) -> &mut Self {
