@@ -35,6 +35,7 @@ pub(crate) fn leader_kill() -> Record {
         path: path.to_owned(),
         status,
         took_us: 2_100,
+        stale: false,
     };
 
     run.at(0).push("mysql-1", What::Launched { why: "start".to_owned() });
@@ -213,7 +214,7 @@ pub(crate) fn hostile() -> (Record, Vec<Violation>) {
     run.push(HOSTILE, What::Launched { why: text() });
     run.push(HOSTILE, What::FaultBegan { fault: text(), number: 0 });
     run.push(HOSTILE, What::Agent(Entry::log(Level::Error, HOSTILE, HOSTILE.repeat(300))));
-    run.push(HOSTILE, What::Http { method: text(), path: text(), status: 200, took_us: 0 });
+    run.push(HOSTILE, What::Http { method: text(), path: text(), status: 200, took_us: 0, stale: true });
     run.push(
         HOSTILE,
         What::Consul(ConsulEvent::LockAcquired { key: text(), session: text(), value: text() }),

@@ -25,7 +25,7 @@ pub use schema::schema;
 pub use version::Version;
 
 /// The version of the format that is written.
-pub const VERSION: Version = Version { major: 1, minor: 0 };
+pub const VERSION: Version = Version { major: 1, minor: 1 };
 
 /// What a record says before its events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -154,6 +154,9 @@ pub enum What {
         status: u16,
         /// From request to answer, in microseconds of simulated time.
         took_us: u64,
+        /// Whether the answer was of an older catalog than Consul had, and another one than that would have given.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        stale: bool,
     },
     /// Consul's own state changed.
     Consul(ConsulEvent),

@@ -23,7 +23,9 @@ pub(crate) fn words(what: &What) -> String {
         What::Launched { why } => format!("container starts: {why}"),
         What::Ended { how } => format!("container ends: {how}"),
         What::Agent(entry) => entry.to_string(),
-        What::Http { method, path, status, .. } => format!("{method} {path} {status}"),
+        What::Http { method, path, status, stale, .. } => {
+            format!("{method} {path} {status}{}", if *stale { ", of an old catalog" } else { "" })
+        }
         What::Consul(event) => consul(event),
         What::Mysql(event) => mysql(event),
         What::Store { method, object, status } => format!("object store: {method} {object} {status}"),

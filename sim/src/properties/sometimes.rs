@@ -49,7 +49,7 @@ pub enum Sometimes {
     SnapshotMissing,
     /// A blocking query was answered because something changed.
     BlockingQueryWoken,
-    /// An instance saw another primary in the catalog than the one that took writes.
+    /// Consul answered from a catalog that was no longer so.
     StaleReadServed,
     /// Consul itself changed leaders.
     ConsulLeaderChange,
@@ -145,9 +145,7 @@ impl Sometimes {
             Self::SnapshotTaken => "a snapshot was taken",
             Self::SnapshotMissing => "somebody looked for a snapshot when there was none",
             Self::BlockingQueryWoken => "a blocking query was answered because something changed",
-            Self::StaleReadServed => {
-                "an instance saw another primary in the catalog than the one that took writes"
-            }
+            Self::StaleReadServed => "Consul answered from a catalog that was no longer so",
             Self::ConsulLeaderChange => "Consul itself changed leaders",
             Self::ConsulError => "Consul answered a request with an error of its own",
             Self::WriteOfUnknownOutcome => "what a client wrote may or may not be committed",
@@ -221,7 +219,10 @@ impl Seen {
                 self.was_whole |= whole;
             }
             What::Agent(entry) => self.agent(event, entry),
-            What::Http { method, path, status, took_us } => {
+            What::Http { method, path, status, took_us, stale } => {
+                if *stale {
+                    self.reach(Sometimes::StaleReadServed);
+                }
                 self.http(event, method, path, *status, Duration::from_micros(*took_us));
             }
             What::Consul(change) => self.consul(event.at, change),
@@ -257,16 +258,6 @@ impl Seen {
                 self.given_up.insert(event.host.clone());
             }
             Entry::HookFinished { ok: false, .. } => self.reach(Sometimes::HookFailed),
-            Entry::Changed { name, instances } if name == PRIMARY => {
-                // Compared with who takes writes, not with what Consul holds: that is what is stale.
-                let shown_right = match self.state.only_writable_primary() {
-                    Some(primary) => instances.iter().any(|id| id.ends_with(primary)),
-                    None => instances.is_empty(),
-                };
-                if !shown_right && self.state.writable_primaries().next().is_some() && !instances.is_empty() {
-                    self.reach(Sometimes::StaleReadServed);
-                }
-            }
             Entry::MainExited { .. } if self.runs(&event.host) => self.reach(Sometimes::DatabaseEnded),
             _ => {}
         }
@@ -440,6 +431,15 @@ mod tests {
         script.launched("mysql-2").role("mysql-2", "stuck").ended("mysql-2").launched("mysql-2");
         script.data_directory("mysql-2", "restored", &[1]);
         assert_eq!(names(&script), ["re-clone", "snapshot-restored"]);
+    }
+
+    #[test]
+    fn an_answer_is_stale_when_it_says_so() {
+        let mut script = Script::new();
+        script.http("mysql-1", "/v1/health/service/mysql", 2);
+        assert_eq!(names(&script), [""; 0]);
+        script.answered_of_old("mysql-1", "/v1/health/service/mysql");
+        assert_eq!(names(&script), ["stale-read-served"]);
     }
 
     #[test]

@@ -229,7 +229,13 @@ impl Script {
     /// Consul answered a request of `host` that took so long.
     pub(crate) fn answered(&mut self, host: &str, path: &str, took_millis: u64) -> &mut Self {
         let (method, path) = ("PUT".to_owned(), path.to_owned());
-        self.push(host, What::Http { method, path, status: 200, took_us: 1_000 * took_millis })
+        self.push(host, What::Http { method, path, status: 200, took_us: 1_000 * took_millis, stale: false })
+    }
+
+    /// Consul answered a request of `host` from a catalog that was old.
+    pub(crate) fn answered_of_old(&mut self, host: &str, path: &str) -> &mut Self {
+        let (method, path) = ("GET".to_owned(), path.to_owned());
+        self.push(host, What::Http { method, path, status: 200, took_us: 1_000, stale: true })
     }
 
     pub(crate) fn session_created(&mut self, session: &str, ttl_millis: u64) -> &mut Self {
@@ -290,6 +296,7 @@ impl Script {
                 path: path.to_owned(),
                 status: 200,
                 took_us: took_millis * 1_000,
+                stale: false,
             },
         )
     }

@@ -46,7 +46,7 @@ impl WatchesWake {
             What::Consul(ConsulEvent::LeaderEstablished { .. } | ConsulEvent::Emptied { .. }) => {
                 self.demanded = false;
             }
-            What::Http { method, path, status: 200, took_us } if method == "GET" => {
+            What::Http { method, path, status: 200, took_us, .. } if method == "GET" => {
                 let Some(key) = waited_for(path) else { return };
                 let began = event.at.saturating_sub(Duration::from_micros(*took_us));
                 let (from, to) = (began + SLACK, event.at.saturating_sub(SLACK));

@@ -58,11 +58,8 @@ pub(super) async fn life(host: SimHost, cluster: Cluster, consul: SocketAddr, st
 }
 
 async fn pilot(host: &SimHost, cluster: &Cluster, config: Config) -> Result<i32, String> {
-    let intervals = Intervals {
-        health: cluster.health_interval,
-        ttl: cluster.health_ttl,
-        watch: cluster.watch_interval,
-    };
+    let intervals =
+        Intervals { health: cluster.health_interval, ttl: cluster.health_ttl, watch: cluster.watch_interval };
     let (path, text) = match cluster.handlers {
         Handlers::Published => {
             (published::PILOT_CONFIG_PATH, published::pilot_config(config.consul, &intervals))

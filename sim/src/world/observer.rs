@@ -98,6 +98,7 @@ impl WorldObserver {
                 path: exchange.path.to_owned(),
                 status: exchange.status,
                 took_us: u64::try_from(exchange.took.as_micros()).unwrap_or(u64::MAX),
+                stale: exchange.stale,
             },
         );
     }

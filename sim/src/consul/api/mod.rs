@@ -55,7 +55,7 @@ pub(super) use self::access::May;
 pub(super) use self::body::{Fate, fate, left_of};
 pub(super) use self::cached::Cache;
 pub(super) use self::params::Form;
-pub(super) use self::read::{Read, respond};
+pub(super) use self::read::{Read, Stale, respond};
 pub(super) use self::reply::{Contact, Failure};
 pub(super) use self::session::renewed;
 

@@ -12,7 +12,12 @@ use super::params::Form;
 use super::reply::{self, Failure};
 use super::{agent, catalog, coordinate, event, health, kv, session, txn};
 use crate::consul::blocking::{Blocked, Seen, Until};
+use crate::consul::state::catalog::Catalog;
 use crate::consul::{Consul, Reply};
+
+/// A mark on an answer: it is of an older catalog than there is, and that would have given another.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::consul) struct Stale;
 
 /// Something that can be read, at once or when it has changed.
 #[derive(Debug)]
@@ -50,25 +55,21 @@ impl Read {
         form: &Form,
         index: u64,
     ) -> Response<Bytes> {
+        let catalogs = &consul.state.catalogs;
+        let shown = catalogs.seen_by(reader, consul.now);
         let (mut response, consistency) = match self {
             Self::Kv(read) => (read.answer(consul, form), None),
             Self::Session(read) => (read.answer(consul, form), None),
-            Self::Catalog(read) => {
-                let seen = consul.state.catalogs.seen_by(reader, consul.now);
-                match read.answer(seen, form) {
-                    Ok(response) => (response, Some(form.consistency)),
-                    Err(failure) => return failure.into_response(),
-                }
-            }
-            Self::Health(read) => {
-                let seen = consul.state.catalogs.seen_by(reader, consul.now);
-                match read.answer(seen, form) {
-                    Ok(response) => (response, Some(form.consistency)),
-                    Err(failure) => return failure.into_response(),
-                }
-            }
+            Self::Catalog(read) => match read.answer(shown, form) {
+                Ok(response) => (response, Some(form.consistency)),
+                Err(failure) => return failure.into_response(),
+            },
+            Self::Health(read) => match read.answer(shown, form) {
+                Ok(response) => (response, Some(form.consistency)),
+                Err(failure) => return failure.into_response(),
+            },
             Self::Coordinate(read) => {
-                let response = read.answer(consul.state.catalogs.seen_by(reader, consul.now), form);
+                let response = read.answer(shown, form);
                 if response.status() == StatusCode::NOT_FOUND {
                     return response;
                 }
@@ -82,7 +83,21 @@ impl Read {
         if let Some(served) = form.served {
             served.tell(&mut response);
         }
+        if !std::ptr::eq(shown, catalogs.current()) && self.has_changed(catalogs.current(), form, &response) {
+            response.extensions_mut().insert(Stale);
+        }
         response
+    }
+
+    /// Whether `catalog` gives another answer than `response`.
+    fn has_changed(&self, catalog: &Catalog, form: &Form, response: &Response<Bytes>) -> bool {
+        let answer = match self {
+            Self::Catalog(read) => read.answer(catalog, form).ok(),
+            Self::Health(read) => read.answer(catalog, form).ok(),
+            Self::Coordinate(read) => Some(read.answer(catalog, form)),
+            _ => return false,
+        };
+        answer.is_none_or(|answer| answer.body() != response.body())
     }
 
     /// # Errors

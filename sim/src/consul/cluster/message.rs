@@ -8,6 +8,7 @@ use http::header::TRANSFER_ENCODING;
 use http::{Method, Request, Response, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 
+use crate::consul::api::Stale;
 use crate::consul::state::catalog::{Check, Node, Service};
 use crate::consul::state::{Command, base64};
 use crate::consul::{ConsulConfig, gossip, raft};
@@ -160,6 +161,9 @@ pub(super) enum Answer {
         headers: Vec<(String, String)>,
         #[serde(with = "base64")]
         body: Bytes,
+        /// Whether it is marked so: see [`Stale`].
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        stale: bool,
     },
     /// It was written.
     Written,
@@ -178,15 +182,24 @@ impl Answer {
             status: response.status().as_u16(),
             headers: headers.collect(),
             body: response.body().clone(),
+            stale: response.extensions().get::<Stale>().is_some(),
         }
     }
 }
 
 /// The response an answer stands for; none when it is not one.
-pub(super) fn response(status: u16, headers: &[(String, String)], body: Bytes) -> Option<Response<Bytes>> {
+pub(super) fn response(
+    status: u16,
+    headers: &[(String, String)],
+    body: Bytes,
+    stale: bool,
+) -> Option<Response<Bytes>> {
     let mut response = Response::builder().status(StatusCode::from_u16(status).ok()?);
     for (name, value) in headers {
         response = response.header(name, value);
+    }
+    if stale {
+        response = response.extension(Stale);
     }
     response.body(body).ok()
 }

@@ -64,12 +64,13 @@ pub(super) struct Log;
 
 impl Observer for Log {
     fn exchange(&self, exchange: &Exchange<'_>) {
-        let Exchange { client, method, path, status, took } = exchange;
+        let Exchange { client, method, path, status, took, stale } = exchange;
         tracing::debug!(
             target: "ironbird",
-            "{client} {method} {} {status} {:.1}ms",
+            "{client} {method} {} {status} {:.1}ms{}",
             without_token(path),
-            took.as_secs_f64() * 1000.0
+            took.as_secs_f64() * 1000.0,
+            if *stale { ", of an old catalog" } else { "" }
         );
     }
 

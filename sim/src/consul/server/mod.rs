@@ -41,6 +41,7 @@ pub use self::fleet::Fleet;
 pub use self::shared::{Posted, Shared};
 use self::weather::Weather;
 use super::Happened;
+use super::api::Stale;
 use super::chaos::Chaos;
 use super::probe::Network;
 
@@ -57,6 +58,8 @@ pub struct Exchange<'a> {
     pub status: u16,
     /// From request to answer, on the server's clock.
     pub took: Duration,
+    /// Whether the answer is of an older catalog than there was, and that had changed.
+    pub stale: bool,
 }
 
 /// Who is told what happens in a server, when it happens.
@@ -270,6 +273,7 @@ impl<C: Clock, O: Observer> Shell<C, O> {
             path: request.uri().path_and_query().map_or("/", |path| path.as_str()),
             status: response.status().as_u16(),
             took: self.clock.now().saturating_sub(began),
+            stale: response.extensions().get::<Stale>().is_some(),
         });
     }
 }

@@ -159,8 +159,9 @@ struct Log(RefCell<Vec<String>>);
 
 impl Observer for Log {
     fn exchange(&self, exchange: &Exchange<'_>) {
-        let Exchange { client, method, path, status, took } = exchange;
-        self.0.borrow_mut().push(format!("{client} {method} {path} {status} {}s", took.as_secs()));
+        let Exchange { client, method, path, status, took, stale } = exchange;
+        let stale = if *stale { " stale" } else { "" };
+        self.0.borrow_mut().push(format!("{client} {method} {path} {status} {}s{stale}", took.as_secs()));
     }
 
     fn event(&self, Happened { at, event, .. }: Happened) {
@@ -325,6 +326,38 @@ fn a_lag_that_ends_wakes_who_lagged() {
         assert_eq!(answer.body(), r#"{"consul":[],"web":[]}"#);
         assert_eq!(bench.now().as_secs(), 30);
     });
+}
+
+#[test]
+fn an_answer_is_stale_when_the_catalog_would_give_another_by_now() {
+    let told = run(|bench, shared, log| async move {
+        let mut sender = dial(&bench).await;
+        let now = bench.now();
+        let lag = Some(Duration::from_secs(60));
+        shared.update(now, 0, &*log, |consul| consul.set_catalog_lag(now, CLIENT, lag));
+        ask(&mut sender, "GET /v1/catalog/services").await;
+        bench.sleep(Duration::from_secs(1)).await;
+        ask(&mut sender, r#"PUT /v1/agent/service/register | {"Name":"web"}"#).await;
+        // The one shows what is not so any more, the others what is.
+        for path in ["catalog/services", "health/service/db", "agent/services", "kv/web"] {
+            ask(&mut sender, &format!("GET /v1/{path}")).await;
+        }
+        bench.sleep(Duration::from_secs(60)).await;
+        ask(&mut sender, "GET /v1/catalog/services").await;
+    });
+    let answered: Vec<_> =
+        told.iter().filter_map(|line| line.split_once(" GET /v1/").map(|(_, rest)| rest)).collect();
+    assert_eq!(
+        answered,
+        [
+            "catalog/services 200 0s",
+            "catalog/services 200 0s stale",
+            "health/service/db 200 0s",
+            "agent/services 200 0s",
+            "kv/web 404 0s",
+            "catalog/services 200 0s",
+        ]
+    );
 }
 
 #[test]

@@ -112,13 +112,13 @@ impl Consul {
         }
         match answer {
             Answer::Failed(why) => self.call_failed(id, format!("{CALL_FAILED}{why}"), why == NO_LEADER),
-            Answer::Http { status, headers, body } => {
+            Answer::Http { status, headers, body, stale } => {
                 let text = String::from_utf8_lossy(&body);
                 if failed && text.contains(NO_LEADER) {
                     return self.call_failed(id, format!("{CALL_FAILED}{text}"), true);
                 }
                 let body = if failed { format!("{CALL_FAILED}{text}").into() } else { body.clone() };
-                match response(status, &headers, body) {
+                match response(status, &headers, body, stale) {
                     Some(response) => self.answer(id, response),
                     None => self.fail(id, "unexpected EOF"),
                 }
