@@ -141,6 +141,26 @@ fn a_leak_is_shown_from_results_as_it_was_seen() {
 }
 
 #[test]
+fn what_a_run_said_at_great_length_when_it_broke_is_cut_short_and_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("results.jsonl");
+    let (selections, errors) = select(&["leader-kill/hardened".to_owned()]);
+    assert!(errors.is_empty(), "{errors:?}");
+    let seeds = Some(Seeds::first(1));
+    let run = |_: &_, _: &_, _, _: &_| panic!("the state was {}", "\u{fc}ber".repeat(1 << 18));
+    let mut results = Results::resume(&path, &Header::new(&which(), seeds, None, &selections)).unwrap();
+    let sweep = |results: &mut Results| {
+        timeless(runner(&run, 1).sweep(&selections, seeds, Limits::default(), results, &|_| {}).report)
+    };
+    let seen = sweep(&mut results);
+    let (mut results, _) = Results::merge(&[&path]).unwrap();
+    assert_eq!(sweep(&mut results), seen);
+    let reason = &seen.variants[0].failures[0].reason;
+    assert!(reason.contains("the state was \u{fc}ber") && reason.contains("bytes more"), "{}", reason.len());
+    assert!(reason.len() < 20_000, "{}", reason.len());
+}
+
+#[test]
 fn time_is_shared_between_variants() {
     let swept = |budget| {
         let limits = Limits { time_budget: Some(budget), ..Limits::default() };

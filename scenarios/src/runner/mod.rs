@@ -127,12 +127,32 @@ pub(crate) enum Outcome {
     Broken(Breakage),
 }
 
+/// Bytes of a text that are kept of a run that broke.
+const SHOWN: usize = 16 * 1024;
+
 /// Why a run says nothing about the service.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Breakage {
     pub(crate) reason: String,
     /// The two sides of a difference, as they were seen: what is not of the seed may not be seen again.
     pub(crate) sides: Vec<String>,
+}
+
+impl Breakage {
+    /// Of each text at most [`SHOWN`] bytes are kept: a side may be a whole header, a panic's words a whole state.
+    fn new(reason: String, sides: Vec<String>) -> Self {
+        Self { reason: clipped(reason), sides: sides.into_iter().map(clipped).collect() }
+    }
+}
+
+fn clipped(mut text: String) -> String {
+    let end = text.floor_char_boundary(SHOWN);
+    if end < text.len() {
+        let rest = text.len() - end;
+        text.truncate(end);
+        text.push_str(&format!("… and {rest} bytes more"));
+    }
+    text
 }
 
 impl<'a> Runner<'a> {
@@ -225,7 +245,7 @@ impl<'a> Runner<'a> {
                     events: 0,
                     reached: BTreeSet::new(),
                     passage: None,
-                    outcome: Outcome::Broken(Breakage { reason: panic, sides: Vec::new() }),
+                    outcome: Outcome::Broken(Breakage::new(panic, Vec::new())),
                     states: Vec::new(),
                 };
             }
@@ -262,11 +282,11 @@ impl<'a> Runner<'a> {
         }
         match self.once(selected, seed) {
             Ok(second) => first_difference(first, &second)
-                .map(|difference| Breakage { reason: difference.to_string(), sides: difference.lines() }),
-            Err(panic) => Some(Breakage {
-                reason: format!("the same seed ran through once and then failed: {panic}"),
-                sides: Vec::new(),
-            }),
+                .map(|difference| Breakage::new(difference.to_string(), difference.lines())),
+            Err(panic) => {
+                let reason = format!("the same seed ran through once and then failed: {panic}");
+                Some(Breakage::new(reason, Vec::new()))
+            }
         }
     }
 }
