@@ -13,19 +13,24 @@ use super::session::answer;
 
 /// How often a source with nothing to send says so.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// What a replica adds to its request when it is going to acknowledge.
+pub(super) const SEMI_SYNC: &str = "semi-sync";
 
-/// A replica's request: `UUID TAB set`.
+/// A replica's request: `UUID TAB set`, and `TAB semi-sync` if it is going to acknowledge.
 pub(super) struct Request {
     /// Its UUID.
     replica: String,
     /// What it has.
     has: GtidSet,
+    acknowledges: bool,
 }
 
 impl Request {
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (replica, has) = text.split_once('\t')?;
-        Some(Self { replica: replica.to_owned(), has: has.parse().ok()? })
+        let mut fields = text.split('\t');
+        let (replica, has) = (fields.next()?, fields.next()?);
+        let acknowledges = fields.next() == Some(SEMI_SYNC);
+        Some(Self { replica: replica.to_owned(), has: has.parse().ok()?, acknowledges })
     }
 }
 
@@ -63,7 +68,7 @@ pub(super) async fn dump(
     server: &Rc<Server>,
     lines: &mut (impl AsyncBufRead + Unpin),
     writer: &mut (impl AsyncWrite + Unpin),
-    Request { replica, has }: Request,
+    Request { replica, has, acknowledges }: Request,
 ) -> io::Result<()> {
     let refused = refusal(&server.state.borrow(), &has);
     if let Some(text) = refused {
@@ -72,6 +77,9 @@ pub(super) async fn dump(
     let number = server.begin_dump(&mut server.state.borrow_mut());
     let _reading = Reading { server, number };
     answer(writer, &Ok(Vec::new())).await?;
+    if acknowledges {
+        acknowledge_skipped(server, &replica, &has);
+    }
     let mut line = Vec::new();
     loop {
         let changed = server.changed.notified();
@@ -110,6 +118,17 @@ fn unsent(state: &mut State, number: u64, has: &GtidSet) -> String {
     let end = state.end();
     state.dumps.insert(number, end);
     text
+}
+
+/// What need not be sent to a replica is as good as acknowledged by it, up to the first it lacks.
+fn acknowledge_skipped(server: &Server, replica: &str, has: &GtidSet) {
+    let mut state = server.state.borrow_mut();
+    let own = state.log.iter().map(|transaction| &transaction.gtid).filter(|gtid| gtid.server == state.uuid);
+    let Some(number) = own.take_while(|gtid| has.contains(gtid)).last().map(|gtid| gtid.number) else {
+        return;
+    };
+    state.semi_sync.acknowledge(replica, number);
+    server.changed.notify_waiters();
 }
 
 fn acknowledge(server: &Server, replica: &str, line: &str) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ironbird_agent::host::{Host, within};
 
 use super::data::{Source, Transaction};
+use super::dump::SEMI_SYNC;
 use super::server::Server;
 use super::wire::{Client, QueryError};
 
@@ -86,12 +87,15 @@ async fn receive_all(server: &Server, source: &Source) -> Result<std::convert::I
     let host = &server.host;
     let connect = Client::connect(host, address, &source.user, &source.password);
     let mut client = within(host, NET_TIMEOUT, connect).await.ok_or_else(silence)??;
-    let request = {
+    let (acknowledges, request) = {
         let state = server.state.borrow();
-        format!("DUMP\t{}\t{}", state.uuid, state.relay.retrieved())
+        let mut request = format!("DUMP\t{}\t{}", state.uuid, state.relay.retrieved());
+        if state.acknowledges {
+            request.extend(["\t", SEMI_SYNC]);
+        }
+        (state.acknowledges, request)
     };
     within(host, NET_TIMEOUT, client.query(&request)).await.ok_or_else(silence)??;
-    let acknowledges = server.state.borrow().acknowledges;
     server.replicate(|replication| {
         replication.connected = true;
         replication.error.clear();

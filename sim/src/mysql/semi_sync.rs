@@ -3,7 +3,8 @@
 //! A transaction is in the binary log, and on its way to replicas, before its client hears of it. Until
 //! enough replicas have acknowledged it nobody sees it in the tables, and whoever would insert the same key
 //! waits. After a timeout the source gives up waiting: everything that waits is committed, and so is all that
-//! follows, as if replication were asynchronous, until replicas have caught up.
+//! follows, as if replication were asynchronous, until replicas have caught up. What a replica that is going to
+//! acknowledge has already when it connects is skipped, and counts as acknowledged.
 //!
 //! A pure state machine: [`SemiSync::commit`] and [`SemiSync::acknowledge`] go in, [`SemiSync::waits`] comes
 //! out. The rule a change must keep: while the source is not told to give up, what no replica has is not

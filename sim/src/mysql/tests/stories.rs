@@ -94,6 +94,30 @@ fn a_source_waits_for_replicas_until_it_gives_up_and_waits_again_when_they_have_
 }
 
 #[test]
+fn what_a_replica_has_when_it_connects_counts_as_acknowledged() {
+    tell(spec(), |rig| async move {
+        rig.source().await;
+        rig.replica(1).await;
+        let enable =
+            "SET GLOBAL rpl_semi_sync_master_timeout = 600000; SET GLOBAL rpl_semi_sync_master_enabled = ON";
+        rig.get(0, enable).await;
+        let began = rig.recorder.now();
+        let (told, ()) = tokio::join!(rig.insert(0, 7), async {
+            pause(1_000).await;
+            // Connecting alone says nothing.
+            rig.follow(1).await;
+            pause(1_000).await;
+            assert!(rig.finds(1, 7).await && !rig.finds(0, 7).await);
+            rig.get(1, "SET GLOBAL rpl_semi_sync_slave_enabled = ON").await;
+            rig.follow(1).await;
+        });
+        told.unwrap();
+        let waited = rig.recorder.now() - began;
+        assert!(waited > Duration::from_secs(2) && waited < Duration::from_secs(4), "{waited:?}");
+    });
+}
+
+#[test]
 fn a_replica_that_lacks_what_was_purged_is_refused() {
     tell(Mysql { keep_binlog: 3, ..spec() }, |rig| async move {
         rig.source().await;
