@@ -109,8 +109,8 @@ fn what_is_no_record_is_refused_with_its_line() {
     for (name, text_of, told) in [
         (
             "newer",
-            record.replacen("\"1.0\"", "\"2.0\"", 1),
-            "newer.jsonl, line 1: the record is in version 2.0",
+            record.replacen("\"1.", "\"2.", 1),
+            "newer.jsonl, line 1: the record is in version 2.",
         ),
         (
             "cut",
