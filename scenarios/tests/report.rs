@@ -107,11 +107,7 @@ fn what_is_no_record_is_refused_with_its_line() {
     let lines: Vec<_> = record.lines().collect();
     let broken = lines[3].replace("\"host\"", "\"hots\"");
     for (name, text_of, told) in [
-        (
-            "newer",
-            record.replacen("\"1.", "\"2.", 1),
-            "newer.jsonl, line 1: the record is in version 2.",
-        ),
+        ("newer", record.replacen("\"1.", "\"2.", 1), "newer.jsonl, line 1: the record is in version 2."),
         (
             "cut",
             record[..record.len() - 5].to_owned(),

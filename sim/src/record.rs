@@ -154,7 +154,8 @@ pub enum What {
         status: u16,
         /// From request to answer, in microseconds of simulated time.
         took_us: u64,
-        /// Whether the answer was of an older catalog than Consul had, and another one than that would have given.
+        /// Whether whoever asked was shown an older catalog than the server had, by a fault (`catalog-lag`), and
+        /// would have got another answer from that.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         stale: bool,
     },

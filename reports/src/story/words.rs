@@ -201,4 +201,13 @@ mod tests {
             assert_eq!(words(&what), told);
         }
     }
+    #[test]
+    fn an_answer_of_an_old_catalog_says_so() {
+        let told = |stale| {
+            let (method, path) = ("GET".to_owned(), "/v1/health/service/web".to_owned());
+            words(&What::Http { method, path, status: 200, took_us: 1, stale })
+        };
+        assert_eq!(told(false), "GET /v1/health/service/web 200");
+        assert_eq!(told(true), "GET /v1/health/service/web 200, of an old catalog");
+    }
 }

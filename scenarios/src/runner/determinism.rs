@@ -6,6 +6,11 @@ use std::fmt;
 use ironbird_sim::run::Run;
 use serde::Serialize;
 
+use super::{SHOWN, excerpt};
+
+/// Bytes of a side that are shown before those that differ.
+const SAME: usize = 1024;
+
 /// Where two runs of the same seed part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
@@ -41,9 +46,12 @@ pub fn first_difference(first: &Run, second: &Run) -> Option<Difference> {
 }
 
 impl Difference {
-    /// Both sides, a line each.
+    /// Both sides, a line each: of long ones the part in which they differ.
     pub fn lines(&self) -> Vec<String> {
-        vec![format!("first   {}", self.first), format!("second  {}", self.second)]
+        let Self { first, second, .. } = self;
+        let same = first.bytes().zip(second.bytes()).take_while(|(one, two)| one == two).count();
+        let from = if first.len().max(second.len()) > SHOWN { same.saturating_sub(SAME) } else { 0 };
+        vec![format!("first   {}", excerpt(first, from)), format!("second  {}", excerpt(second, from))]
     }
 }
 
@@ -58,4 +66,20 @@ impl fmt::Display for Difference {
 
 fn line(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|error| format!("not to be written: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Difference;
+
+    #[test]
+    fn of_sides_that_are_long_the_difference_is_shown() {
+        let side = |word: &str| format!("{}{word}{}", "\u{fc}".repeat(20_000), "x".repeat(40_000));
+        let difference = Difference { step: None, first: side("one"), second: side("two") };
+        let lines = difference.lines();
+        assert!(lines[0].contains("one") && lines[1].contains("two"), "{lines:?}");
+        assert!(lines.iter().all(|line| line.len() < 20_000 && line.contains("bytes more")), "{lines:?}");
+        let short = Difference { step: None, first: "a1".to_owned(), second: "a2".to_owned() };
+        assert_eq!(short.lines(), ["first   a1", "second  a2"]);
+    }
 }

@@ -127,7 +127,7 @@ pub(crate) enum Outcome {
     Broken(Breakage),
 }
 
-/// Bytes of a text that are kept of a run that broke.
+/// Bytes of one text that are kept of a run that broke.
 const SHOWN: usize = 16 * 1024;
 
 /// Why a run says nothing about the service.
@@ -139,20 +139,20 @@ pub(crate) struct Breakage {
 }
 
 impl Breakage {
-    /// Of each text at most [`SHOWN`] bytes are kept: a side may be a whole header, a panic's words a whole state.
-    fn new(reason: String, sides: Vec<String>) -> Self {
-        Self { reason: clipped(reason), sides: sides.into_iter().map(clipped).collect() }
+    /// Of the reason at most [`SHOWN`] bytes are kept: a panic's words may be a whole state.
+    fn new(reason: &str, sides: Vec<String>) -> Self {
+        Self { reason: excerpt(reason, 0), sides }
     }
 }
 
-fn clipped(mut text: String) -> String {
-    let end = text.floor_char_boundary(SHOWN);
-    if end < text.len() {
-        let rest = text.len() - end;
-        text.truncate(end);
-        text.push_str(&format!("… and {rest} bytes more"));
-    }
-    text
+/// A text from a byte on, [`SHOWN`] bytes of it at most; what is left out is counted.
+fn excerpt(text: &str, from: usize) -> String {
+    let start = text.floor_char_boundary(from);
+    let end = text.floor_char_boundary(start.saturating_add(SHOWN));
+    let before = if start > 0 { format!("{start} bytes, and then …") } else { String::new() };
+    let rest = text.len() - end;
+    let after = if rest > 0 { format!("… and {rest} bytes more") } else { String::new() };
+    format!("{before}{}{after}", &text[start..end])
 }
 
 impl<'a> Runner<'a> {
@@ -245,7 +245,7 @@ impl<'a> Runner<'a> {
                     events: 0,
                     reached: BTreeSet::new(),
                     passage: None,
-                    outcome: Outcome::Broken(Breakage::new(panic, Vec::new())),
+                    outcome: Outcome::Broken(Breakage::new(&panic, Vec::new())),
                     states: Vec::new(),
                 };
             }
@@ -282,10 +282,10 @@ impl<'a> Runner<'a> {
         }
         match self.once(selected, seed) {
             Ok(second) => first_difference(first, &second)
-                .map(|difference| Breakage::new(difference.to_string(), difference.lines())),
+                .map(|difference| Breakage::new(&difference.to_string(), difference.lines())),
             Err(panic) => {
                 let reason = format!("the same seed ran through once and then failed: {panic}");
-                Some(Breakage::new(reason, Vec::new()))
+                Some(Breakage::new(&reason, Vec::new()))
             }
         }
     }

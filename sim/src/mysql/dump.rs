@@ -22,6 +22,7 @@ pub(super) struct Request {
     replica: String,
     /// What it has.
     has: GtidSet,
+    /// Whether it is going to acknowledge.
     acknowledges: bool,
 }
 
@@ -29,7 +30,11 @@ impl Request {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split('\t');
         let (replica, has) = (fields.next()?, fields.next()?);
-        let acknowledges = fields.next() == Some(SEMI_SYNC);
+        let acknowledges = match fields.next() {
+            None => false,
+            Some(SEMI_SYNC) => true,
+            Some(_) => return None,
+        };
         Some(Self { replica: replica.to_owned(), has: has.parse().ok()?, acknowledges })
     }
 }
@@ -123,12 +128,16 @@ fn unsent(state: &mut State, number: u64, has: &GtidSet) -> String {
 /// What need not be sent to a replica is as good as acknowledged by it, up to the first it lacks.
 fn acknowledge_skipped(server: &Server, replica: &str, has: &GtidSet) {
     let mut state = server.state.borrow_mut();
-    let own = state.log.iter().map(|transaction| &transaction.gtid).filter(|gtid| gtid.server == state.uuid);
-    let Some(number) = own.take_while(|gtid| has.contains(gtid)).last().map(|gtid| gtid.number) else {
-        return;
-    };
-    state.semi_sync.acknowledge(replica, number);
-    server.changed.notify_waiters();
+    let log = state.log.iter().map(|transaction| &transaction.gtid);
+    if let Some(number) = skipped(log, &state.uuid, has) {
+        state.semi_sync.acknowledge(replica, number);
+        server.changed.notify_waiters();
+    }
+}
+
+/// The last of the own transactions in a log, from its first on, that a replica has without a hole.
+fn skipped<'a>(log: impl Iterator<Item = &'a Gtid>, own: &str, has: &GtidSet) -> Option<u64> {
+    log.filter(|gtid| gtid.server == own).take_while(|gtid| has.contains(gtid)).last().map(|gtid| gtid.number)
 }
 
 fn acknowledge(server: &Server, replica: &str, line: &str) {
@@ -139,5 +148,43 @@ fn acknowledge(server: &Server, replica: &str, line: &str) {
     if gtid.server == state.uuid {
         state.semi_sync.acknowledge(replica, gtid.number);
         server.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ironbird_agent::mysql::{Gtid, GtidSet};
+
+    use super::{Request, skipped};
+
+    #[test]
+    fn what_a_replica_has_of_the_own_transactions_is_skipped_up_to_the_first_it_lacks() {
+        let log: Vec<Gtid> =
+            ["a:3", "b:1", "a:4", "b:2", "a:5", "a:6"].map(|gtid| gtid.parse().unwrap()).into();
+        for (has, last) in [
+            ("", None),
+            // All that it has is purged.
+            ("a:1-2", None),
+            ("a:1-3", Some(3)),
+            ("a:1-4", Some(4)),
+            // There is a hole.
+            ("a:1-4:6", Some(4)),
+            ("a:1-6,b:1-2", Some(6)),
+            // Those of another server are another matter.
+            ("b:1-2", None),
+        ] {
+            let has: GtidSet = has.parse().unwrap();
+            assert_eq!(skipped(log.iter(), "a", &has), last, "{has}");
+        }
+        assert_eq!(skipped([].iter(), "a", &"a:1-6".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_request_says_whether_its_replica_acknowledges() {
+        let acknowledges = |text| Request::parse(text).map(|request| request.acknowledges);
+        assert_eq!(acknowledges("r\ta:1-2"), Some(false));
+        assert_eq!(acknowledges("r\ta:1-2\tsemi-sync"), Some(true));
+        assert_eq!(acknowledges("r\ta:1-2\tsemi"), None);
+        assert_eq!(acknowledges("r"), None);
     }
 }

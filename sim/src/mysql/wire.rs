@@ -1,9 +1,9 @@
 //! The line protocol between a server and whoever talks to it.
 //!
 //! A client sends `user TAB password`, then statements separated by semicolons, one line at a time. To each
-//! line the server answers `OK TAB rows` and that many lines, or `ERR TAB code TAB text`. A replica sends `DUMP TAB uuid TAB set`
-//! instead of a statement, with `TAB semi-sync` if it is going to acknowledge; from then on the server sends
-//! transactions and heartbeats, and such a replica sends `ACK TAB gtid`.
+//! line the server answers `OK TAB rows` and that many lines, or `ERR TAB code TAB text`. A replica sends
+//! `DUMP TAB uuid TAB set` instead of a statement, with `TAB semi-sync` if it is going to acknowledge; from then
+//! on the server sends transactions and heartbeats, and such a replica sends `ACK TAB gtid`.
 
 use std::io;
 use std::net::SocketAddr;

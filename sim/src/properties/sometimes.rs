@@ -49,7 +49,7 @@ pub enum Sometimes {
     SnapshotMissing,
     /// A blocking query was answered because something changed.
     BlockingQueryWoken,
-    /// Consul answered from a catalog that was no longer so.
+    /// Somebody who lags behind the catalog was answered what was no longer so.
     StaleReadServed,
     /// Consul itself changed leaders.
     ConsulLeaderChange,
@@ -145,7 +145,9 @@ impl Sometimes {
             Self::SnapshotTaken => "a snapshot was taken",
             Self::SnapshotMissing => "somebody looked for a snapshot when there was none",
             Self::BlockingQueryWoken => "a blocking query was answered because something changed",
-            Self::StaleReadServed => "Consul answered from a catalog that was no longer so",
+            Self::StaleReadServed => {
+                "somebody who lags behind the catalog was answered what was no longer so"
+            }
             Self::ConsulLeaderChange => "Consul itself changed leaders",
             Self::ConsulError => "Consul answered a request with an error of its own",
             Self::WriteOfUnknownOutcome => "what a client wrote may or may not be committed",
@@ -247,7 +249,10 @@ impl Seen {
             self.reach(Sometimes::Replacement);
         }
         self.clones.remove(host);
-        if self.given_up.remove(before.unwrap_or(host)) {
+        if before.is_none() && why != "started again" {
+            // The scheduler wanted more of them: it takes nobody's place.
+            self.given_up.remove(host);
+        } else if self.given_up.remove(before.unwrap_or(host)) {
             self.clones.insert(host.to_owned());
         }
     }
@@ -418,17 +423,17 @@ mod tests {
         let mut script = Script::new();
         script.launched("mysql-2").data_directory("mysql-2", "restored", &[1]);
         script.ended("mysql-2").replaced("mysql-2", "mysql-4").data_directory("mysql-4", "restored", &[1]);
-        assert_eq!(names(&script), ["replacement", "snapshot-restored"]);
+        assert_eq!(names(&script), ["snapshot-restored", "replacement"]);
         script.role("mysql-4", "stuck").ended("mysql-4").replaced("mysql-4", "mysql-2");
-        assert_eq!(names(&script), ["replacement", "snapshot-restored"]);
+        assert_eq!(names(&script), ["snapshot-restored", "replacement"]);
         script.data_directory("mysql-2", "restored", &[1]);
-        assert_eq!(names(&script), ["re-clone", "replacement", "snapshot-restored"]);
+        assert_eq!(names(&script), ["re-clone", "snapshot-restored", "replacement"]);
     }
 
     #[test]
     fn who_gives_up_its_data_starts_from_a_snapshot_where_it_was() {
         let mut script = Script::new();
-        script.launched("mysql-2").role("mysql-2", "stuck").ended("mysql-2").launched("mysql-2");
+        script.launched("mysql-2").role("mysql-2", "stuck").ended("mysql-2").started_again("mysql-2");
         script.data_directory("mysql-2", "restored", &[1]);
         assert_eq!(names(&script), ["re-clone", "snapshot-restored"]);
     }

@@ -105,6 +105,12 @@ impl Script {
         self.push(host, What::Launched { why })
     }
 
+    /// A container starts again where it was.
+    pub(crate) fn started_again(&mut self, host: &str) -> &mut Self {
+        let why = "started again".to_owned();
+        self.push(host, What::Launched { why })
+    }
+
     pub(crate) fn ended(&mut self, host: &str) -> &mut Self {
         let how = "killed".to_owned();
         self.push(host, What::Ended { how })

@@ -9,7 +9,7 @@ use crate::host::{Host, Signal};
 use crate::journal::Level;
 use crate::mysql::{Config, Intervals};
 
-/// Where it is.
+/// Where the pilot's configuration is, which the handlers rewrite.
 pub const PILOT_CONFIG_PATH: &str = "/etc/containerpilot.toml";
 
 /// The pilot's configuration that runs these handlers.

@@ -127,6 +127,7 @@ impl Call<'_> {
 
 /// What is said of a datacenter nobody knows.
 const NO_PATH: &str = "No path to datacenter";
+
 /// Answers one request, on a server that is alone.
 pub(super) fn answer(consul: &mut Consul, reader: IpAddr, request: &Request<Bytes>) -> Reply {
     let agent = consul.config.node.clone();

@@ -15,7 +15,7 @@ use crate::consul::blocking::{Blocked, Seen, Until};
 use crate::consul::state::catalog::Catalog;
 use crate::consul::{Consul, Reply};
 
-/// A mark on an answer: it is of an older catalog than there is, and that would have given another.
+/// A mark on an answer: its reader is shown an older catalog than its server has, and that would have given another.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::consul) struct Stale;
 
@@ -56,20 +56,32 @@ impl Read {
         index: u64,
     ) -> Response<Bytes> {
         let catalogs = &consul.state.catalogs;
-        let shown = catalogs.seen_by(reader, consul.now);
+        let (shown, current) = (catalogs.seen_by(reader, consul.now), catalogs.current());
+        let mut response = self.answer_from(shown, consul, form, index);
+        if !std::ptr::eq(shown, current) {
+            let now = self.answer_from(current, consul, form, index);
+            if (now.status(), now.body()) != (response.status(), response.body()) {
+                response.extensions_mut().insert(Stale);
+            }
+        }
+        response
+    }
+
+    /// What that is where `catalog` is shown.
+    fn answer_from(&self, catalog: &Catalog, consul: &Consul, form: &Form, index: u64) -> Response<Bytes> {
         let (mut response, consistency) = match self {
             Self::Kv(read) => (read.answer(consul, form), None),
             Self::Session(read) => (read.answer(consul, form), None),
-            Self::Catalog(read) => match read.answer(shown, form) {
+            Self::Catalog(read) => match read.answer(catalog, form) {
                 Ok(response) => (response, Some(form.consistency)),
                 Err(failure) => return failure.into_response(),
             },
-            Self::Health(read) => match read.answer(shown, form) {
+            Self::Health(read) => match read.answer(catalog, form) {
                 Ok(response) => (response, Some(form.consistency)),
                 Err(failure) => return failure.into_response(),
             },
             Self::Coordinate(read) => {
-                let response = read.answer(shown, form);
+                let response = read.answer(catalog, form);
                 if response.status() == StatusCode::NOT_FOUND {
                     return response;
                 }
@@ -83,21 +95,7 @@ impl Read {
         if let Some(served) = form.served {
             served.tell(&mut response);
         }
-        if !std::ptr::eq(shown, catalogs.current()) && self.has_changed(catalogs.current(), form, &response) {
-            response.extensions_mut().insert(Stale);
-        }
         response
-    }
-
-    /// Whether `catalog` gives another answer than `response`.
-    fn has_changed(&self, catalog: &Catalog, form: &Form, response: &Response<Bytes>) -> bool {
-        let answer = match self {
-            Self::Catalog(read) => read.answer(catalog, form).ok(),
-            Self::Health(read) => read.answer(catalog, form).ok(),
-            Self::Coordinate(read) => Some(read.answer(catalog, form)),
-            _ => return false,
-        };
-        answer.is_none_or(|answer| answer.body() != response.body())
     }
 
     /// # Errors

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use super::{Cluster, ClusterConfig, Pace, gossip, joining};
+use crate::consul::api::Stale;
 use crate::consul::mesh::Mesh;
 use crate::consul::{ConsulConfig, Reply};
 use crate::seed::Seed;
@@ -493,4 +494,36 @@ fn an_agent_remembers_what_a_token_may_do_for_a_while() {
     );
     world.pass(31.0);
     assert_eq!(world.ask(3, local).0, 200);
+}
+
+#[test]
+fn an_answer_of_an_old_catalog_is_known_for_one_when_it_was_asked_through_others() {
+    let mut world = World::settled(17, 3, 1, 1);
+    let (follower, now) = (world.follower(), world.now);
+    let shows = |world: &mut World, node| {
+        let (response, _) = world.answer(node, "GET /v1/catalog/services");
+        let body = String::from_utf8_lossy(response.body()).into_owned();
+        (body.contains("web"), response.extensions().get::<Stale>().is_some())
+    };
+    for node in 0..3 {
+        let lag = Some(seconds(600.0));
+        world.mesh.with(now, node, |consul| consul.set_catalog_lag(now, CLIENT, lag)).expect("it runs");
+    }
+    for node in [follower, 3] {
+        assert_eq!(shows(&mut world, node), (false, false), "nothing has changed yet");
+    }
+    world.pass(1.0);
+    let web = r#"PUT /v1/catalog/register | {"Node":"n","Address":"10.9.9.9","Service":{"Service":"web"}}"#;
+    assert_eq!(world.ask(3, web).0, 200);
+    world.pass(1.0);
+    for node in [follower, 3] {
+        assert_eq!(shows(&mut world, node), (false, true), "asked of node {node}");
+    }
+    let now = world.now;
+    for node in 0..3 {
+        world.mesh.with(now, node, |consul| consul.set_catalog_lag(now, CLIENT, None)).expect("it runs");
+    }
+    for node in [follower, 3] {
+        assert_eq!(shows(&mut world, node), (true, false), "asked of node {node}");
+    }
 }

@@ -58,7 +58,8 @@ pub struct Exchange<'a> {
     pub status: u16,
     /// From request to answer, on the server's clock.
     pub took: Duration,
-    /// Whether the answer is of an older catalog than there was, and that had changed.
+    /// Whether the client was shown an older catalog than the server has, and would have got another answer from that:
+    /// see [`Consul::set_catalog_lag`](super::Consul::set_catalog_lag).
     pub stale: bool,
 }
 

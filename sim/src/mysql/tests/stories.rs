@@ -78,10 +78,13 @@ fn a_source_waits_for_replicas_until_it_gives_up_and_waits_again_when_they_have_
         rig.get(1, "SET GLOBAL rpl_semi_sync_slave_enabled = ON").await;
         rig.insert(0, 8).await.unwrap();
         assert_eq!(status().await, "0");
+        // It lacks nothing then, so that is enough.
         rig.follow(1).await;
-        rig.insert(0, 9).await.unwrap();
         pause(100).await;
         assert_eq!(status().await, "1");
+        let began = rig.recorder.now();
+        rig.insert(0, 9).await.unwrap();
+        assert!(rig.recorder.now() - began < Duration::from_secs(2), "nobody acknowledged");
         // Two replicas are wanted, and there is one.
         rig.get(0, "SET GLOBAL rpl_semi_sync_master_wait_for_slave_count = 2").await;
         let (told, _) = tokio::join!(rig.insert(0, 10), async {

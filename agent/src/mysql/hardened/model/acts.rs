@@ -58,6 +58,7 @@ impl World {
                 let node = &mut self.nodes[n];
                 node.database.acknowledging = right;
                 node.acknowledges = right && node.database.receiving;
+                self.acknowledge_held(n);
             }
             Action::Prepare { term } => {
                 let node = &mut self.nodes[n];
@@ -270,6 +271,7 @@ impl World {
     /// Receives the next transaction, and acknowledges it where that counts. Whether there was one.
     pub(super) fn receive(&mut self, n: usize) -> bool {
         let Some(source) = self.source_of(n) else { return false };
+        self.acknowledge_held(n);
         let next = self.nodes[source]
             .log
             .iter()
@@ -278,12 +280,22 @@ impl World {
         let Some(gtid) = next else { return false };
         let node = &mut self.nodes[n];
         node.database.retrieved.insert(&gtid);
-        node.relay.push(gtid.clone());
-        let counts = node.acknowledges && self.nodes[source].waits;
-        if counts && self.nodes[source].database.server == gtid.server {
-            self.acknowledged.insert((gtid.server, gtid.number));
-        }
+        node.relay.push(gtid);
+        self.acknowledge_held(n);
         true
+    }
+
+    /// Acknowledges what it has of its source's own transactions, up to the first it lacks: a database counts what
+    /// a replica has when it connects.
+    fn acknowledge_held(&mut self, n: usize) {
+        let Some(source) = self.source_of(n) else { return };
+        let (node, source) = (&self.nodes[n], &self.nodes[source]);
+        if !node.acknowledges || !source.waits {
+            return;
+        }
+        let own = source.log.iter().filter(|gtid| gtid.server == source.database.server);
+        let held = own.take_while(|gtid| node.database.retrieved.contains(gtid));
+        self.acknowledged.extend(held.map(|gtid| (gtid.server.clone(), gtid.number)));
     }
 
     pub(super) fn apply(&mut self, n: usize) {
