@@ -24,7 +24,7 @@ fn ironbird(run: &RunFn<'_>, words: &[&str]) -> Said {
     Said { exit, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
-/// Shows the symptom of every variant that is meant to show one.
+/// Shows the symptom of every variant that is meant to show one, and whatever a sweep must have seen.
 fn as_told(
     spec: &ironbird_sim::spec::Spec,
     name: &str,
@@ -32,13 +32,13 @@ fn as_told(
     plan: &ironbird_sim::plan::FaultPlan,
 ) -> ironbird_sim::run::Run {
     if !name.ends_with("/published") {
-        return made_up::calm(spec, name, seed, plan);
+        return made_up::eventful(made_up::calm(spec, name, seed, plan));
     }
     let lines = [
         "Tried replication setup, but primary is set and not healthy.",
         "Tried to mark node primary but primary exists, restarting bootstrap process.",
     ];
-    let run = made_up::run(spec, name, seed, plan, &lines);
+    let run = made_up::eventful(made_up::run(spec, name, seed, plan, &lines));
     Property::ALL.into_iter().fold(run, made_up::violating)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ironbird_agent::journal::{Entry, Level};
 use ironbird_sim::plan::FaultPlan;
 use ironbird_sim::properties::{Property, Violation};
-use ironbird_sim::record::{ConsulEvent, Event, Header, Record, VERSION, What};
+use ironbird_sim::record::{ConsulEvent, Event, Header, MysqlEvent, Record, VERSION, What};
 use ironbird_sim::run::Run;
 use ironbird_sim::seed::Seed;
 use ironbird_sim::spec::Spec;
@@ -41,6 +41,61 @@ pub(crate) fn run(spec: &Spec, scenario: &str, seed: Seed, plan: &FaultPlan, lin
         violations: Vec::new(),
         recovery: Some(Duration::from_secs(seed.0)),
     }
+}
+
+/// `run` with all in it that a scenario of the program demands of its sweep.
+pub(crate) fn eventful(mut run: Run) -> Run {
+    let text = str::to_owned;
+    let launched = |why: &str| What::Launched { why: text(why) };
+    let http = |status| What::Http {
+        method: text("PUT"),
+        path: text("/v1/kv/k"),
+        status,
+        took_us: 1_000,
+        stale: false,
+    };
+    let role = |from: &str, to: &str| {
+        What::Agent(Entry::Role { from: text(from), to: text(to), term: 1, why: text("made up") })
+    };
+    let restored = || What::Mysql(MysqlEvent::DataDirectory { how: text("restored"), writes: vec![] });
+    let writable = |writable| What::Mysql(MysqlEvent::Writable { writable });
+    let consul = |event| ("consul", What::Consul(event));
+    let led_by = |server: &str| consul(ConsulEvent::LeaderEstablished { server: text(server) });
+    let acquired = |session: &str, holder: &str| {
+        let (key, session, value) = (text("k"), text(session), text(holder));
+        consul(ConsulEvent::LockAcquired { key, session, value })
+    };
+    let released = |session: &str| {
+        consul(ConsulEvent::LockReleased { key: text("k"), session: text(session), delay_until_us: 0 })
+    };
+    let refused = |session: &str, why: &str| {
+        consul(ConsulEvent::LockRefused { key: text("k"), session: text(session), why: text(why) })
+    };
+    let story = [
+        ("mysql-2", launched("start")),
+        led_by("server-1"),
+        led_by("server-2"),
+        acquired("s1", "mysql-1"),
+        released("s1"),
+        refused("s2", "lock-delay"),
+        acquired("s2", "mysql-2"),
+        consul(ConsulEvent::SessionInvalidated { session: text("s2"), why: text("expired") }),
+        ("mysql-1", http(500)),
+        ("mysql-1", http(200)),
+        ("mysql-2", writable(true)),
+        ("mysql-2", writable(false)),
+        ("mysql-2", role("primary", "stuck")),
+        ("mysql-2", What::Agent(Entry::MainExited { outcome: text("killed") })),
+        ("mysql-2", What::Ended { how: text("exit code 1") }),
+        ("mysql-3", launched("replacement of mysql-2")),
+        ("mysql-3", restored()),
+    ];
+    let events = &mut run.record.events;
+    let at = events.last().map_or(Duration::ZERO, |event| event.at);
+    for (host, what) in story {
+        events.push(Event { step: events.len() as u64, at, host: host.to_owned(), what });
+    }
+    run
 }
 
 /// `run` with `property` violated at its last event.
