@@ -179,11 +179,11 @@ fn a_replay_writes_the_record() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record.jsonl").display().to_string();
     let words = ["replay", "leader-kill/hardened", "--seed", "5", "--record"];
-    let said = ironbird(&as_told, &[&words[..], &[&path]].concat());
+    let said = ironbird(&made_up::calm, &[&words[..], &[&path]].concat());
     assert_eq!(said.exit, Exit::AsExpected);
     let written = fs::read_to_string(&path).unwrap();
     assert_eq!(written.lines().count(), 1 + 3, "a header and the events");
-    let alone = ironbird(&as_told, &[&words[..], &["-"]].concat());
+    let alone = ironbird(&made_up::calm, &[&words[..], &["-"]].concat());
     assert_eq!(alone.out, written, "and nothing else");
     assert_eq!(alone.err, "as expected\n");
 }
