@@ -227,6 +227,14 @@ fn the_client_says_and_understands_what_consul_does() {
         let error = consul.agent().update_check("nobody", Status::Passing, "").await;
         assert_eq!(error.unwrap_err().status(), Some(500));
         consul.agent().deregister_service("nobody").await.unwrap();
+
+        let agent = consul.agent().node().await.unwrap();
+        let known = consul.catalog().node(&agent.name).await.unwrap().unwrap();
+        assert_eq!((&known.id, &known.address), (&agent.id, &agent.address));
+        assert_eq!(consul.catalog().node("never there").await.unwrap(), None);
+        assert!(!consul.catalog().forget_node(&agent.name, known.modify_index + 1).await.unwrap());
+        assert!(consul.catalog().forget_node(&agent.name, known.modify_index).await.unwrap());
+        assert_eq!(consul.catalog().node(&agent.name).await.unwrap(), None);
         assert!(host.address().is_ipv4() || host.address().is_ipv6());
     });
 }

@@ -241,7 +241,7 @@ pub enum ConsulEvent {
         /// Its name.
         server: String,
     },
-    /// A server that led has noticed that it does no more.
+    /// A server that led does no more: it has noticed, or it has ended.
     LeaderDeposed {
         /// Its name.
         server: String,

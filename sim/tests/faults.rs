@@ -273,6 +273,27 @@ fn consul_without_a_leader_says_so_and_is_back_at_the_end() {
 }
 
 #[test]
+fn a_server_that_led_when_it_ended_is_said_to_lead_no_more() {
+    for kind in ["kill", "power-loss", "lose-disk"] {
+        let plan =
+            format!("[[fault]]\nat = \"150s\"\nfor = \"60s\"\ntarget = \"consul-leader\"\nkind = \"{kind}\"");
+        let record = fly_with(|spec| spec.consul.servers = 3, &plan);
+        let led = hit(&record, 0)[0];
+        let deposed = record.events.iter().find_map(|event| match &event.what {
+            What::Consul(ConsulEvent::LeaderDeposed { server }) => {
+                Some((event.at.as_secs(), server.as_str()))
+            }
+            _ => None,
+        });
+        assert_eq!(deposed, Some((150, led)), "{kind}");
+    }
+    // One that is told to leave leads until it is stopped, where nobody can take over.
+    let record = fly("[[fault]]\nat = \"150s\"\nfor = \"60s\"\ntarget = \"consul\"\nkind = \"stop\"");
+    let deposed = |what: &What| matches!(what, What::Consul(ConsulEvent::LeaderDeposed { .. }));
+    assert_eq!(when(&record, "consul", deposed), [155_000]);
+}
+
+#[test]
 fn a_fast_clock_makes_everything_on_its_machine_happen_sooner() {
     let renewals = |rate: &str| {
         let record = fly(&format!(

@@ -50,7 +50,7 @@ struct Experiment {
     run: fn(&mut dyn Cluster, &mut Findings),
 }
 
-const EXPERIMENTS: [Experiment; 10] = [
+const EXPERIMENTS: [Experiment; 11] = [
     of("kill-1", 3, |cluster, findings| failover::kill(cluster, findings, "m=1")),
     of("kill-5", 2, |cluster, findings| failover::kill(cluster, findings, "m=5")).slow(),
     of("pause-1", 2, |cluster, findings| failover::pause(cluster, findings, "m=1")),
@@ -66,6 +66,7 @@ const EXPERIMENTS: [Experiment; 10] = [
     of("timers", 1, sessions::timers),
     of("lag", 1, |cluster, findings| sessions::lag(cluster, findings, 100)),
     of("agent", 1, agents::lives),
+    of("agent-forgets", 1, agents::forgets),
     of("agent-cut", 1, agents::cut).cutting(),
     of("server-returns", 1, members::returns).cutting(),
 ];

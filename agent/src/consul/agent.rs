@@ -161,6 +161,17 @@ impl ServiceSpec {
     }
 }
 
+/// The agent itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentNode {
+    /// What its node is called.
+    pub name: String,
+    /// The id it drew when its data directory was made.
+    pub id: String,
+    /// The address it tells others.
+    pub address: String,
+}
+
 /// A check as the agent tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -260,12 +271,39 @@ impl<H: Host> Agent<'_, H> {
             .map(drop)
     }
 
+    /// Who the agent is.
+    ///
+    /// # Errors
+    /// When there is no usable answer.
+    pub async fn node(&self) -> Result<AgentNode> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Itself {
+            config: Config,
+            member: Member,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Config {
+            node_name: String,
+            #[serde(rename = "NodeID")]
+            node_id: String,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Member {
+            addr: String,
+        }
+        let Itself { config, member } = self.get("/v1/agent/self").await?.json()?;
+        Ok(AgentNode { name: config.node_name, id: config.node_id, address: member.addr })
+    }
+
     /// All checks of this agent, by id.
     ///
     /// # Errors
     /// When there is no usable answer.
     pub async fn checks(&self) -> Result<BTreeMap<String, AgentCheck>> {
-        self.list("/v1/agent/checks").await?.json()
+        self.get("/v1/agent/checks").await?.json()
     }
 
     /// All services of this agent, by id.
@@ -273,10 +311,10 @@ impl<H: Host> Agent<'_, H> {
     /// # Errors
     /// When there is no usable answer.
     pub async fn services(&self) -> Result<BTreeMap<String, AgentService>> {
-        self.list("/v1/agent/services").await?.json()
+        self.get("/v1/agent/services").await?.json()
     }
 
-    async fn list(&self, path: &str) -> Result<Answer> {
+    async fn get(&self, path: &str) -> Result<Answer> {
         self.0.call(Method::GET, Path::new(path, ""), Bytes::new()).await?.ok()
     }
 }

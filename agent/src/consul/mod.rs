@@ -1,6 +1,6 @@
 //! A client for the Consul HTTP API: the part of it that a pilot, a lock holder and their handlers use.
 //!
-//! [`Consul`] is the handle; [`Consul::kv`], [`Consul::session`], [`Consul::agent`] and
+//! [`Consul`] is the handle; [`Consul::kv`], [`Consul::session`], [`Consul::agent`], [`Consul::catalog`] and
 //! [`Consul::health`] group the calls as Consul's own documentation does, and [`Consul::txn`] is the
 //! transaction endpoint. Every call is one request to one agent with a deadline; nothing is retried here,
 //! because only the caller knows whether doing something twice is harmless. What an answer means where
@@ -26,6 +26,7 @@ use serde::de::DeserializeOwned;
 use crate::host::Host;
 
 mod agent;
+mod catalog;
 mod error;
 mod health;
 pub mod http;
@@ -35,7 +36,8 @@ mod session;
 mod tests;
 mod txn;
 
-pub use self::agent::{Agent, AgentCheck, AgentService, CheckSpec, ServiceSpec, Status};
+pub use self::agent::{Agent, AgentCheck, AgentNode, AgentService, CheckSpec, ServiceSpec, Status};
+pub use self::catalog::{Catalog, CatalogNode};
 pub use self::error::{Cause, Error, Result};
 pub use self::health::{Health, ServiceCheck, ServiceInstance};
 pub use self::kv::{Kv, KvEntry};
@@ -178,6 +180,11 @@ impl<H: Host> Consul<H> {
     /// What the agent itself knows: the services and checks registered with it.
     pub fn agent(&self) -> Agent<'_, H> {
         Agent(self)
+    }
+
+    /// What the cluster knows of nodes.
+    pub fn catalog(&self) -> Catalog<'_, H> {
+        Catalog(self)
     }
 
     /// What the cluster knows about the health of services.

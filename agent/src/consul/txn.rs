@@ -1,5 +1,5 @@
-//! Transactions (`/v1/txn`) over keys: all of the operations, or none. With [`TxnOp::CheckSession`] first
-//! they are the way to write only while still holding a lock.
+//! Transactions (`/v1/txn`) over keys, and over nodes as far as one has to be forgotten: all of the operations,
+//! or none. With [`TxnOp::CheckSession`] first they are the way to write only while still holding a lock.
 
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,13 @@ pub enum TxnOp {
         /// The key.
         key: String,
     },
+    /// Takes a node out of the catalog, with its services, checks and sessions, if its modify index is `index`.
+    DeleteNode {
+        /// What it is called.
+        name: String,
+        /// The modify index it must have.
+        index: u64,
+    },
 }
 
 /// Why a transaction was not carried out. Nothing of it was.
@@ -103,10 +110,24 @@ pub struct TxnError {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Wrapped<'a> {
+enum Wrapped<'a> {
     #[serde(rename = "KV")]
-    kv: RawOp<'a>,
+    Kv(RawOp<'a>),
+    Node(RawNodeOp<'a>),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawNodeOp<'a> {
+    verb: &'static str,
+    node: RawNode<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawNode<'a> {
+    node: &'a str,
+    modify_index: u64,
 }
 
 #[derive(Serialize, Default)]
@@ -171,8 +192,12 @@ impl TxnOp {
                 op.verb = "delete";
                 op.key = key;
             }
+            Self::DeleteNode { name, index } => {
+                let node = RawNode { node: name, modify_index: *index };
+                return Wrapped::Node(RawNodeOp { verb: "delete-cas", node });
+            }
         }
-        Wrapped { kv: op }
+        Wrapped::Kv(op)
     }
 }
 
@@ -192,8 +217,8 @@ struct RawResult {
 }
 
 impl<H: Host> Consul<H> {
-    /// Carries out all of `ops`, in order, or none. Answers one entry for each that writes or reads, with
-    /// its value only for [`TxnOp::Get`].
+    /// Carries out all of `ops`, in order, or none. Answers one entry for each that writes or reads a
+    /// key, with its value only for [`TxnOp::Get`].
     ///
     /// # Errors
     /// The outer one when there is no usable answer, see [`super::Error::outcome_unknown`]; the inner one
@@ -222,6 +247,7 @@ mod tests {
             TxnOp::Cas { key: key.clone(), index: 0, value: b"v".to_vec() },
             TxnOp::Unlock { key: key.clone(), session, value: Vec::new() },
             TxnOp::CheckNotExists { key },
+            TxnOp::DeleteNode { name: "n".to_owned(), index: 11 },
         ];
         let raw: Vec<_> = ops.iter().map(TxnOp::raw).collect();
         assert_eq!(
@@ -230,7 +256,8 @@ mod tests {
                 r#"[{"KV":{"Verb":"check-session","Key":"k","Session":"s"}},"#,
                 r#"{"KV":{"Verb":"cas","Key":"k","Value":"dg==","Index":0}},"#,
                 r#"{"KV":{"Verb":"unlock","Key":"k","Value":"","Session":"s"}},"#,
-                r#"{"KV":{"Verb":"check-not-exists","Key":"k"}}]"#,
+                r#"{"KV":{"Verb":"check-not-exists","Key":"k"}},"#,
+                r#"{"Node":{"Verb":"delete-cas","Node":{"Node":"n","ModifyIndex":11}}}]"#,
             )
         );
     }

@@ -130,6 +130,16 @@ pub struct ServiceConfig {
     /// TTL has run out, as with the agents of 2016.
     #[serde(default = "yes")]
     pub report_failure: bool,
+    /// How often it is looked up in the catalog, besides soon after it was registered, and what keeps it out of there
+    /// put right; never by default. The token needs `agent:read`, `node:read` and `node:write` for that: a node that lost its data is forgotten
+    /// as what it was.
+    #[serde(
+        default,
+        serialize_with = "duration::option::serialize",
+        deserialize_with = "positive_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub catalog_check: Option<Duration>,
 }
 
 /// What is run around the main process.
@@ -255,6 +265,10 @@ fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     Ok(value)
 }
 
+fn positive_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    positive(deserializer).map(Some)
+}
+
 fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct Words;
     impl<'de> de::Visitor<'de> for Words {
@@ -368,6 +382,7 @@ interval = "10s"
 ttl = "25s"
 deregister-critical-after = "2m"
 report-failure = false
+catalog-check = "1m"
 instance = "db-3307"
 
 [hooks]
@@ -392,6 +407,7 @@ on-change = { command = ["follow"], timeout = "1m 30s" }
         let service = config.service.as_ref().unwrap();
         assert_eq!(service.ttl, Duration::from_secs(25));
         assert!(!service.report_failure);
+        assert_eq!(service.catalog_check, Some(Duration::from_secs(60)));
         assert_eq!(service.instance.as_deref(), Some("db-3307"));
         assert_eq!(config.main.stop_timeout, Duration::from_secs(20));
         assert_eq!(config.watches[0].key(), "mysql-primary:x");
@@ -411,7 +427,8 @@ on-change = { command = ["follow"], timeout = "1m 30s" }
             ("[\"mysqld\", \"--console\"]", "[]", "pilot.toml:7: names no program"),
             ("\"edge\"", "\"egde\"", "did you mean `edge`?"),
             ("interval = \"10s\"", "interval = \"0s\"", "must be longer than zero"),
-            ("db-3307", "db/3307", "pilot.toml:19: instance: `db/3307` is not 1 to 128"),
+            ("catalog-check = \"1m\"", "catalog-check = \"0s\"", "must be longer than zero"),
+            ("db-3307", "db/3307", "pilot.toml:20: instance: `db/3307` is not 1 to 128"),
             ("db-3307", "", "instance: `` is not"),
             ("interval = \"10s\"", "interval = \"25s\"", "pilot.toml:10: a passing check lasts 25s"),
         ] {

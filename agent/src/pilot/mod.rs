@@ -26,6 +26,7 @@ mod advertisement;
 mod config;
 mod hooks;
 mod log;
+mod registrar;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -42,7 +43,8 @@ pub use self::hooks::{CommandHooks, Hook, HookError, Hooks};
 
 use self::config::to_command;
 use self::log::Log;
-use self::service::{Registration, Service};
+use self::registrar::Registration;
+use self::service::Service;
 use self::watch::{Memory, Watch};
 
 /// The exit code of a process ended by SIGKILL, or by a signal nobody knows.

@@ -38,7 +38,6 @@ impl OneLeader {
                 self.leaders.insert(server.clone(), false);
             }
             What::Consul(ConsulEvent::LeaderDeposed { server }) => drop(self.leaders.remove(server)),
-            What::Ended { .. } => drop(self.leaders.remove(&event.host)),
             What::FaultBegan { fault, .. } if is_pause(fault) => self.stand_still(&event.host, true),
             What::FaultBegan { fault, .. } if silences(fault) => drop(self.leaders.remove(&event.host)),
             What::FaultEnded { fault, .. } if is_pause(fault) => {
@@ -94,7 +93,7 @@ mod tests {
     #[test]
     fn one_that_was_ended_or_stands_still_leads_nobody() {
         let mut script = Script::new();
-        script.leader_established("consul-1").at(5_000).ended("consul-1");
+        script.leader_established("consul-1").at(5_000).leader_deposed("consul-1");
         script.at(10_000).leader_established("consul-2");
         script.at(20_000).fault_began("consul-2", "pause consul-leader for 60s");
         script.at(25_000).leader_established("consul-3");

@@ -17,7 +17,7 @@ use super::CONSUL_PORT;
 use super::observer::NodeObserver;
 use crate::consul::chaos::Chaos;
 use crate::consul::cluster::{ClusterConfig, Disk};
-use crate::consul::server::{Fleet, Shared, Shell, serve};
+use crate::consul::server::{Fleet, Observer as _, Shared, Shell, serve};
 use crate::consul::{Consul, ConsulConfig};
 use crate::machine::SimHost;
 use crate::seed::Seed;
@@ -70,6 +70,8 @@ impl Node {
             }),
             _ => Disk::default(),
         };
+        // It may be started anew before its machine has ended it.
+        self.ended();
         self.lives += 1;
         self.observer.begin();
         self.runs = true;
@@ -111,8 +113,17 @@ impl Node {
         }
     }
 
-    /// Notes that its machine has ended it.
+    /// Notes that its machine has ended it, and says of it what it cannot say any more.
     pub(super) fn ended(&mut self) {
+        let last_word = self.running().and_then(|shared| {
+            shared.read(|fleet| match fleet {
+                Fleet::One(consul) => consul.last_word(),
+                Fleet::Mesh(_) => None,
+            })
+        });
+        if let Some(last_word) = last_word {
+            self.observer.event(last_word);
+        }
         self.runs = false;
     }
 

@@ -94,6 +94,35 @@ fn leave(cluster: &mut dyn Cluster, findings: &mut Findings, leader: usize) {
     cluster.pass(8.0);
 }
 
+/// The agent loses its data and is back before it is missed: its name is kept for the node it was, and nothing it
+/// is told gets into the catalog until somebody forgets that node.
+///
+/// # Panics
+/// When the cluster does not take notice.
+pub fn forgets(cluster: &mut dyn Cluster, findings: &mut Findings) {
+    const REGISTER: &str = "PUT /v1/agent/service/register | {\"Name\": \"web\"}";
+    let leader = cluster.leader();
+    cluster.kill(AGENT);
+    cluster.start(AGENT, true);
+    cluster.until(AGENT, "GET /v1/status/leader", 0.2, 60.0, |answer| answer.body.len() > 2);
+    let register = cluster.ask(AGENT, REGISTER);
+    findings.answers("agent back without its data, not missed, a service's register", [&register]);
+    cluster.pass(15.0);
+    let catalog = cluster.ask(leader, CATALOG);
+    findings.answers("agent back without its data, not missed, the service in the catalog", [&catalog]);
+    let known = cluster.ask(leader, "GET /v1/catalog/node/agent").body;
+    let known: serde_json::Value = serde_json::from_str(&known).expect("JSON");
+    let index = known["Node"]["ModifyIndex"].as_u64().expect("an index");
+    let node = format!("{{\"Node\": \"agent\", \"ModifyIndex\": {index}}}");
+    let operation = format!("[{{\"Node\": {{\"Verb\": \"delete-cas\", \"Node\": {node}}}}}]");
+    let forgotten = cluster.ask(AGENT, &format!("PUT /v1/txn | {operation}"));
+    findings.answers("agent back without its data, not missed, its former node forgotten", [&forgotten]);
+    cluster.ask(AGENT, REGISTER);
+    cluster.until(leader, CATALOG, 0.05, 5.0, |answer| answer.body.contains("\"web\""));
+    cluster.ask(AGENT, "PUT /v1/agent/service/deregister/web");
+    cluster.settle();
+}
+
 /// The agent is cut off, told of a service, and joined with the others again.
 ///
 /// # Panics

@@ -135,13 +135,10 @@ impl<H: Host> Role<H> {
     ) -> Result<(), String> {
         // One after the other: of two changes of the same value the second would be refused.
         let _turn = self.reigning.lock().await;
-        let (leader, index) = {
-            let seen = self.seen.borrow();
-            (seen.lock.leader.clone(), seen.index)
-        };
-        let mut leader = leader.ok_or("the lock has no value")?;
+        let lock = self.seen.borrow().lock.clone();
+        let mut leader = lock.leader.ok_or("the lock has no value")?;
         change(&mut leader);
-        let why = match self.registry.change(index, session, &leader, witness).await {
+        let why = match self.registry.change(lock.index, session, &leader, witness).await {
             Ok(Ok(entry)) => {
                 self.see_lock(Some(&entry));
                 return Ok(());

@@ -89,6 +89,7 @@ name = "mysql"
 {instance}port = 3306
 interval = "{health}"
 ttl = "{ttl}"
+catalog-check = "1m"
 
 [hooks]
 pre-start = {{ timeout = "{provisioning}" }}

@@ -72,13 +72,13 @@ impl<H: Host> Role<H> {
     }
 
     pub(super) fn see_lock(&self, entry: Option<&crate::consul::KvEntry>) {
-        let (lock, index) = Registry::<H>::lock(entry);
+        let lock = Registry::<H>::lock(entry);
         let mut seen = self.seen.borrow_mut();
         if planted::is(Bug::FirstEdgeMissed) && !seen.known && entry.is_none() {
             return;
         }
         // A Consul that began anew may come to the same index with something else.
-        if seen.known && seen.index == index && seen.lock == lock {
+        if seen.known && seen.lock == lock {
             return;
         }
         seen.free_since = match (&lock.session, seen.free_since) {
@@ -91,7 +91,6 @@ impl<H: Host> Role<H> {
             seen.heard_at = self.host.now();
         }
         seen.lock = lock;
-        seen.index = index;
         seen.known = true;
         drop(seen);
         self.changed.notify_waiters();

@@ -66,7 +66,6 @@ const TURN: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 struct Seen {
     lock: Lock,
-    index: u64,
     /// Since when the lock has been free; `None` while it is held or unknown.
     free_since: Option<Duration>,
     /// When its last holder was last heard of.

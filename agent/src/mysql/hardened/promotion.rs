@@ -27,13 +27,14 @@ const WAIT_FOR_REPLICAS: &str = "SET GLOBAL rpl_semi_sync_master_timeout = 42949
                                  SET GLOBAL rpl_semi_sync_master_enabled = ON";
 
 impl<H: Host> Role<H> {
+    /// Takes the lock, if it and the lease still are what the claim was decided on: meanwhile somebody may have
+    /// held it and gone, and a claim from before that would repeat their term.
     pub(super) async fn acquire(&self, claim: &Claim, view: &View) -> Result<(), String> {
-        let Some(session) = self.lease.valid() else {
+        let Some(session) = self.lease.valid().filter(|session| view.lease.as_ref() == Some(session)) else {
             return Ok(());
         };
-        let index = self.seen.borrow().index;
         let leader = self.leader(claim, &view.database);
-        match self.registry.acquire(index, &session, &leader).await.map_err(say)? {
+        match self.registry.acquire(view.lock.index, &session, &leader).await.map_err(say)? {
             Ok(()) => self.log(Level::Info, format!("took the lock for term {}", claim.term)),
             Err(conflict) => self.log(Level::Debug, conflict),
         }

@@ -46,13 +46,13 @@ impl<H: Host> Registry<H> {
         &self.consul
     }
 
-    /// The primary's lock and the index to wait on or write against; 0 when the key does not exist.
-    pub(super) fn lock(entry: Option<&KvEntry>) -> (Lock, u64) {
-        let Some(entry) = entry else {
-            return (Lock::default(), 0);
-        };
-        let leader = serde_json::from_slice(&entry.value).ok();
-        (Lock { session: entry.session.clone(), leader }, entry.modify_index)
+    /// The primary's lock, from its key.
+    pub(super) fn lock(entry: Option<&KvEntry>) -> Lock {
+        entry.map_or_else(Lock::default, |entry| Lock {
+            session: entry.session.clone(),
+            leader: serde_json::from_slice(&entry.value).ok(),
+            index: entry.modify_index,
+        })
     }
 
     /// Takes the primary's lock, if it is as it was at `index`. Whether it worked.

@@ -63,6 +63,8 @@ pub struct Lock {
     pub session: Option<String>,
     /// Who took it last.
     pub leader: Option<Leader>,
+    /// Consul's index of the key as it is here, which a change is conditional on; 0 when there is no key.
+    pub index: u64,
 }
 
 /// Who took the lock and whose word it takes to succeed it: the lock's value.

@@ -28,6 +28,10 @@ struct AgentState {
     checks: RefCell<BTreeMap<String, String>>,
     log: RefCell<Vec<String>>,
     hangs: Cell<bool>,
+    /// What was asked while it hung.
+    unanswered: RefCell<Vec<String>>,
+    /// The node as the catalog has it, with its services.
+    node: RefCell<String>,
     instances: RefCell<Vec<u8>>,
     index: Cell<u64>,
     changed: tokio::sync::Notify,
@@ -48,6 +52,7 @@ impl Agent {
 
     async fn answer(&self, at: f64, path: &str, body: &[u8]) -> Answer {
         if self.0.hangs.get() {
+            self.0.unanswered.borrow_mut().push(format!("{at:.1} {path}"));
             std::future::pending::<()>().await;
         }
         let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
@@ -70,12 +75,22 @@ impl Agent {
                 }
                 None => (500, format!("unknown {id}")),
             }
+        } else if path == "/v1/agent/self" {
+            let itself = r#"{"Config":{"NodeName":"n","NodeID":"new"},"Member":{"Addr":"10.0.0.7"}}"#;
+            return (200, Vec::new(), itself.into());
+        } else if path == "/v1/catalog/node/n" {
+            self.0.log.borrow_mut().push(format!("{at:.1} look"));
+            return (200, Vec::new(), self.0.node.borrow().clone().into());
+        } else if path == "/v1/txn" {
+            self.0.node.replace("null".to_owned());
+            let node = &json[0]["Node"];
+            (200, format!("{} {}", node["Verb"], node["Node"]))
         } else {
             drop(checks);
             return self.health(path).await;
         };
         self.0.log.borrow_mut().push(format!("{at:.1} {line}"));
-        (status, Vec::new(), Vec::new())
+        (status, Vec::new(), b"{}".to_vec())
     }
 
     async fn health(&self, path: &str) -> Answer {

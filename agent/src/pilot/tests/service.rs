@@ -130,6 +130,63 @@ fn a_registration_that_was_never_answered_is_taken_out_all_the_same() {
     });
 }
 
+#[test]
+fn a_registration_without_an_answer_is_given_longer_the_next_time() {
+    fly(|host| async move {
+        let config = CONFIG.replace("\"10s\"", "\"2s\"");
+        let agent = machine(&host, &config);
+        agent.0.hangs.set(true);
+        let flight = take_off(&host, &config);
+        host.sleep(s(37)).await;
+        agent.0.hangs.set(false);
+        let asked = agent.0.unanswered.borrow().clone();
+        let at: Vec<_> = asked.iter().map(|line| line.split_once(' ').unwrap()).collect();
+        assert!(at.iter().all(|(_, path)| *path == "/v1/agent/service/register"), "{asked:?}");
+        // They are given 2, 4, 8 and from then on 10 s.
+        assert_eq!(at.iter().map(|(at, _)| *at).collect::<Vec<_>>(), ["4.0", "6.0", "10.0", "18.0", "28.0"]);
+        host.sleep(s(4)).await;
+        assert_eq!(agent.checks(), ["service:web-h1 passing"]);
+        flight.abort();
+    });
+}
+
+#[test]
+fn what_keeps_the_service_out_of_the_catalog_is_put_right() {
+    let listed = |id: &str, address: &str, service: &str| {
+        format!(
+            r#"{{"Node":{{"ID":"{id}","Node":"n","Address":"{address}","ModifyIndex":11}},"Services":{{"{service}":{{}}}}}}"#
+        )
+    };
+    let again = ["register web-h1 at 10.0.0.1:80 passing", "passing service:web-h1"].as_slice();
+    let heartbeat = &again[1..];
+    let forget = r#""delete-cas" {"ModifyIndex":11,"Node":"n"}"#;
+    for (node, expected) in [
+        // All is well.
+        (listed("new", "10.0.0.7", "web-h1"), heartbeat),
+        (listed("", "10.0.0.7", "web-h1"), heartbeat),
+        // Somebody took it out, or the node.
+        (listed("new", "10.0.0.7", "web-h2"), again),
+        ("null".to_owned(), again),
+        // The node lost its data.
+        (listed("old", "10.0.0.7", "web-h1"), &[forget, again[0], again[1]]),
+        // Two machines with one name: the other one is left alone.
+        (listed("old", "10.0.0.8", "web-h1"), heartbeat),
+    ] {
+        fly(|host| async move {
+            let config = CONFIG.replace("port = 80", "port = 80\ncatalog-check = \"20s\"");
+            let agent = machine(&host, &config);
+            agent.0.node.replace(node);
+            let flight = take_off(&host, &config);
+            host.sleep(s(39)).await;
+            let log = agent.log();
+            let done = log.iter().filter_map(|line| Some(line.split_once(' ')?.1));
+            let since: Vec<_> = done.skip_while(|line| *line != "look").skip(1).collect();
+            assert_eq!(since, expected, "{log:?}");
+            flight.abort();
+        });
+    }
+}
+
 /// A role that takes another name ten seconds after its main process started, and none at forty.
 struct Role {
     host: MemoryHost,

@@ -51,8 +51,14 @@ impl Local {
         operations
     }
 
-    /// The command that tells the catalog of this node, `own`; nothing, when there is no more to tell.
-    pub(in crate::consul) fn sync_command(&self, own: &Node, operation: &SyncOp) -> Option<Command> {
+    /// The command that tells the catalog of this node, `own`, and who it is unless that is `known`; nothing, when
+    /// there is no more to tell.
+    pub(in crate::consul) fn sync_command(
+        &self,
+        own: &Node,
+        known: bool,
+        operation: &SyncOp,
+    ) -> Option<Command> {
         let gone = |service: &str, check: &str| {
             Command::Deregister(Deregistration {
                 node: own.name.clone(),
@@ -61,7 +67,7 @@ impl Local {
             })
         };
         let put = |service: Option<Service>, checks: Vec<Check>| {
-            let node = Some(NodeUpdate { node: own.clone(), only_if_missing: true });
+            let node = Some(NodeUpdate { node: own.clone(), only_if_missing: known });
             Command::Register(Box::new(Registration { node, service, checks }))
         };
         match operation {
@@ -184,7 +190,7 @@ impl Consul {
         }
         let own = full_node(&self.config, &self.node_id);
         for operation in self.agent.unsynced() {
-            let Some(command) = self.agent.sync_command(&own, &operation) else {
+            let Some(command) = self.agent.sync_command(&own, true, &operation) else {
                 continue;
             };
             // What the catalog refuses stays out of sync, and is tried again with the next change.

@@ -5,7 +5,7 @@ use crate::consul::gossip::{Member, Status};
 use crate::consul::raft::{self, Raft};
 use crate::consul::state::catalog::{CRITICAL, PASSING, SERF_HEALTH};
 use crate::consul::state::member::{self, serf_health};
-use crate::consul::state::{Command, Deregistration, NodeUpdate, Registration};
+use crate::consul::state::{Command, Deregistration, Happened, NodeUpdate, Registration};
 use crate::consul::timers::Due;
 use crate::record::ConsulEvent;
 
@@ -30,6 +30,13 @@ impl Consul {
         for job in waiting.into_values() {
             self.fail(job, "leadership lost while committing log");
         }
+    }
+
+    /// What it would say if it were told that it is ended where it stands: that it leads no more, if it does.
+    pub(crate) fn last_word(&self) -> Option<Happened> {
+        let leads = self.cluster.as_ref().is_some_and(|cluster| cluster.established) && !self.leaderless;
+        let server = self.config.node.clone();
+        leads.then_some(Happened { at: self.now, index: 0, event: ConsulEvent::LeaderDeposed { server } })
     }
 
     /// An entry of the log is committed.

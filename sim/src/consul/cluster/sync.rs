@@ -116,22 +116,22 @@ impl Consul {
             return self.sync_over();
         }
         let Some(cluster) = &mut self.cluster else { return };
-        if !cluster.sync.introduced {
-            cluster.sync.busy = true;
-            let node =
-                Some(NodeUpdate { node: full_node(&self.config, &self.node_id), only_if_missing: false });
-            let command = Command::Register(Box::new(Registration { node, ..Registration::default() }));
-            return self.call_for_agent(Step::Node, Call::Write(Box::new(command)));
-        }
+        let introduced = cluster.sync.introduced;
         let node = full_node(&self.config, &self.node_id);
         let next = self.agent.unsynced().into_iter().find_map(|operation| {
-            let command = self.agent.sync_command(&node, &operation)?;
-            Some((operation, command))
+            let command = self.agent.sync_command(&node, introduced, &operation)?;
+            Some((Step::Push(operation), command))
+        });
+        // Who the node is goes along with the first of its services, or by itself where it has none.
+        let next = next.or_else(|| {
+            let node = Some(NodeUpdate { node, only_if_missing: false });
+            let command = Command::Register(Box::new(Registration { node, ..Registration::default() }));
+            (!introduced).then_some((Step::Node, command))
         });
         match next {
-            Some((operation, command)) => {
+            Some((step, command)) => {
                 cluster.sync.busy = true;
-                self.call_for_agent(Step::Push(operation), Call::Write(Box::new(command)));
+                self.call_for_agent(step, Call::Write(Box::new(command)));
             }
             None => self.sync_over(),
         }
@@ -148,12 +148,17 @@ impl Consul {
                 self.sync_next();
             }
             (Step::Push(operation), Answer::Written) => {
+                cluster.sync.introduced |=
+                    matches!(operation, SyncOp::PutService { .. } | SyncOp::PutCheck(_));
                 self.agent.synced(&operation);
                 self.sync_next();
             }
             (Step::Compare, Answer::View { node, services, checks }) => {
-                let own = full_node(&self.config, &self.node_id).tagged_addresses;
-                cluster.sync.introduced = node.is_some_and(|known| known.tagged_addresses == own);
+                let own = full_node(&self.config, &self.node_id);
+                cluster.sync.introduced &= node.is_some_and(|known| {
+                    (&known.id, &known.tagged_addresses, &known.meta)
+                        == (&own.id, &own.tagged_addresses, &own.meta)
+                });
                 self.agent.full_sync(&services, &checks);
                 let at = self.now + usual + self.draw_below(usual);
                 self.sync_at(at);

@@ -406,6 +406,36 @@ fn an_agent_that_leaves_is_deregistered_at_once() {
 }
 
 #[test]
+fn a_node_back_without_its_data_before_it_was_missed_registers_nothing() {
+    let mut world = World::settled(11, 3, 1, 1);
+    let leader = world.leader();
+    let web = "PUT /v1/agent/service/register | {\"Name\":\"web\"}";
+    let listed = |world: &mut World| world.ask(leader, "GET /v1/catalog/service/web").1.contains("web");
+    assert_eq!(world.ask(3, web).0, 200);
+    assert!(listed(&mut world));
+    world.mesh.kill(world.now, 3);
+    world.mesh.wipe(3);
+    world.mesh.start(world.now, 3);
+    world.pass(5.0);
+    assert_eq!(world.ask(3, web).0, 200);
+    world.pass(300.0);
+    assert!(!listed(&mut world));
+    let node = world.ask(leader, "GET /v1/catalog/node/agent-1").1;
+    let index =
+        serde_json::from_str::<serde_json::Value>(&node).expect("JSON")["Node"]["ModifyIndex"].clone();
+    let forget = format!(
+        "PUT /v1/txn | [{{\"Node\":{{\"Verb\":\"delete-cas\",\"Node\":{{\"Node\":\"agent-1\",\"ModifyIndex\":{index}}}}}}}]"
+    );
+    let own = world.ask(3, "GET /v1/agent/self").1;
+    let own = serde_json::from_str::<serde_json::Value>(&own).expect("JSON")["Config"]["NodeID"].to_string();
+    assert!(!node.contains(&own), "{node}");
+    assert_eq!(world.ask(3, &forget), (200, "{\"Results\":[],\"Errors\":null}".to_owned()));
+    assert_eq!(world.ask(3, web).0, 200);
+    assert!(listed(&mut world));
+    assert!(world.ask(leader, "GET /v1/catalog/node/agent-1").1.contains(&own));
+}
+
+#[test]
 fn the_catalog_learns_where_every_node_is() {
     let mut world = World::settled(4, 3, 1, 1);
     let read = "GET /v1/coordinate/nodes";

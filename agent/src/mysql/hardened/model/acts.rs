@@ -68,7 +68,7 @@ impl World {
                 node.acknowledges = false;
                 self.publish(n, &view, Position { prepared_for: term, ..Position::default() });
             }
-            Action::Acquire { claim } => self.acquire(n, &claim),
+            Action::Acquire { claim } => self.acquire(n, &claim, &view),
             Action::Reclone { .. } => self.restore(n),
         }
     }
@@ -85,12 +85,12 @@ impl World {
         let lease = self.lease(n);
         let published =
             self.nodes[n].published.as_ref().filter(|(session, _)| lease.as_ref() == Some(session));
-        unsworn(lease.as_deref(), &self.nodes[n].seen.0, published.map(|(_, position)| position)).is_none()
+        unsworn(lease.as_deref(), &self.nodes[n].seen, published.map(|(_, position)| position)).is_none()
     }
 
     /// What the watch over lost rights does at once.
     pub(super) fn give_up_rights(&mut self, n: usize) {
-        if deposed(self.lease(n).as_deref(), &self.nodes[n].seen.0).is_some() {
+        if deposed(self.lease(n).as_deref(), &self.nodes[n].seen).is_some() {
             self.nodes[n].database.writable = false;
         }
         if !self.rights_to_acknowledge(n) {
@@ -124,12 +124,11 @@ impl World {
 
     pub(super) fn write_lock(&mut self, lock: Lock) {
         self.index += 1;
-        self.lock_index = self.index;
-        self.lock = lock;
+        self.lock = Lock { index: self.index, ..lock };
     }
 
     pub(super) fn free_lock(&mut self) {
-        self.write_lock(Lock { session: None, leader: self.lock.leader.clone() });
+        self.write_lock(Lock { session: None, ..self.lock.clone() });
     }
 
     pub(super) fn change_reign(
@@ -140,7 +139,7 @@ impl World {
     ) {
         let unchanged = witness
             .is_none_or(|(name, index)| self.members.get(&name).map_or(0, |(_, _, index)| *index) == index);
-        if self.holds(n) && unchanged && self.nodes[n].seen.1 == self.lock_index {
+        if self.holds(n) && unchanged && self.nodes[n].seen.index == self.lock.index {
             let mut leader = self.lock.leader.clone().unwrap();
             change(&mut leader);
             leader.revision += 1;
@@ -149,11 +148,12 @@ impl World {
         self.watch(n);
     }
 
-    pub(super) fn acquire(&mut self, n: usize, claim: &Claim) {
+    pub(super) fn acquire(&mut self, n: usize, claim: &Claim, view: &View) {
         let lease = self.lease(n);
         let usable = lease.as_ref().is_some_and(|session| self.sessions.contains(session));
         let node = &self.nodes[n];
-        if !node.cut && usable && self.lock.session.is_none() && node.seen.1 == self.lock_index {
+        let as_decided = view.lease == lease && view.lock.index == self.lock.index;
+        if !node.cut && usable && self.lock.session.is_none() && as_decided {
             assert!(claim.term > self.term, "term {} after {}", claim.term, self.term);
             self.term = claim.term;
             let leader = Leader {
@@ -174,7 +174,7 @@ impl World {
                 let gtid = Gtid { server: server.clone(), number: *number };
                 assert!(leader.executed.contains(&gtid), "{leader:?} lacks {gtid}, which was acknowledged");
             }
-            self.write_lock(Lock { session: lease, leader: Some(leader) });
+            self.write_lock(Lock { session: lease, leader: Some(leader), ..Lock::default() });
         }
         self.watch(n);
     }

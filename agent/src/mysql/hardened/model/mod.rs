@@ -69,7 +69,7 @@ struct Node {
     waits: bool,
     session: Option<String>,
     leased: bool,
-    seen: (Lock, u64),
+    seen: Lock,
     published: Option<(String, Position)>,
     remembered: Option<Leader>,
     decided: Option<(Action, View)>,
@@ -84,7 +84,6 @@ struct World {
     copies: usize,
     lock: Lock,
     index: u64,
-    lock_index: u64,
     members: BTreeMap<String, (Position, Option<String>, u64)>,
     sessions: BTreeSet<String>,
     created: usize,
@@ -104,7 +103,6 @@ impl World {
             copies,
             lock: Lock::default(),
             index: 1,
-            lock_index: 0,
             members: BTreeMap::new(),
             sessions: BTreeSet::new(),
             created: 0,
@@ -122,7 +120,7 @@ impl World {
 
     fn watch(&mut self, n: usize) {
         if !self.nodes[n].cut {
-            self.nodes[n].seen = (self.lock.clone(), self.lock_index);
+            self.nodes[n].seen = self.lock.clone();
         }
     }
 
@@ -145,7 +143,7 @@ impl World {
                 .filter(|(session, _)| lease.as_ref() == Some(session))
                 .map(|(_, position)| position.clone()),
             lease,
-            lock: node.seen.0.clone(),
+            lock: node.seen.clone(),
             remembered: node.remembered.clone(),
             database: node.database.clone(),
             members: members.collect(),
@@ -159,7 +157,7 @@ impl World {
 
     fn decide(&mut self, n: usize) {
         let free_or_ours = {
-            let lock = &self.nodes[n].seen.0;
+            let lock = &self.nodes[n].seen;
             lock.session.is_none() || lock.session == self.lease(n)
         };
         let mut view = self.view(n);
@@ -299,7 +297,6 @@ impl World {
                     self.members.clear();
                     self.lock = Lock::default();
                     self.index = 1;
-                    self.lock_index = 0;
                 }
             }
             _ => {}
@@ -375,6 +372,26 @@ proptest! {
             world.step(step);
         }
     }
+}
+
+/// Found by the property: the term of a reign that came and went unseen would have been used again.
+#[test]
+fn a_claim_is_good_for_the_lock_it_was_decided_on_only() {
+    let mut world = World::new(2, 1);
+    for step in [Step::Renew(1), Step::Watch(1), Step::Decide(1)] {
+        world.step(step);
+    }
+    assert!(matches!(world.nodes[1].decided, Some((Action::Acquire { .. }, _))));
+    for step in [Step::Renew(0), Step::Turn(0), Step::Replace(0), Step::SessionEnds(0)] {
+        world.step(step);
+    }
+    assert_eq!((world.term, &world.lock.session), (1, &None));
+    for step in [Step::Watch(1), Step::Act(1)] {
+        world.step(step);
+    }
+    assert_eq!(world.lock.session, None);
+    world.step(Step::Turn(1));
+    assert_eq!((world.term, &world.lock.session), (2, &world.nodes[1].session));
 }
 
 /// Nothing would be proved by a model in which nothing happens.

@@ -68,7 +68,7 @@ fn views() -> impl Strategy<Value = View> {
             me: "mysql-2".into(),
             copies: 2,
             lease: lease.filter(|lease| lease == "ours"),
-            lock: Lock { session: holder, leader: told },
+            lock: Lock { session: holder, leader: told, index: 7 },
             remembered,
             database,
             published,

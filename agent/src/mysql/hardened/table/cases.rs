@@ -386,7 +386,7 @@ fn an_instance_without_data_begins_only_where_nothing_was() {
         ..View::default()
     };
     let founding = Leader { founding: true, in_sync: names("mysql-1"), ..leader() };
-    let free = |leader: Leader| Lock { session: None, leader: Some(leader) };
+    let free = |leader: Leader| Lock { session: None, leader: Some(leader), index: 7 };
     let cases: Vec<(&str, View, bool, Option<u64>)> = vec![
         ("a new cluster", empty(), false, Some(1)),
         ("a Consul that forgot", empty(), true, None),

@@ -46,7 +46,7 @@ fn replica() -> View {
         me: "mysql-2".into(),
         copies: 2,
         lease: Some("ours".into()),
-        lock: Lock { session: Some("theirs".into()), leader: Some(leader()) },
+        lock: Lock { session: Some("theirs".into()), leader: Some(leader()), index: 7 },
         remembered: Some(leader()),
         database: Database {
             executed: set("a:1-10,one:1-5"),
