@@ -14,7 +14,7 @@ mod support;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ironbird_agent::consul::{Behavior, Consul, SessionChecks, SessionSpec, Status, TxnOp};
+use ironbird_agent::consul::{AgentNode, Behavior, Consul, SessionChecks, SessionSpec, Status, TxnOp};
 use ironbird_agent::host::Host as _;
 use ironbird_agent::linux::LinuxHost;
 
@@ -232,9 +232,16 @@ fn the_client_says_and_understands_what_consul_does() {
         let known = consul.catalog().node(&agent.name).await.unwrap().unwrap();
         assert_eq!((&known.id, &known.address), (&agent.id, &agent.address));
         assert_eq!(consul.catalog().node("never there").await.unwrap(), None);
-        assert!(!consul.catalog().forget_node(&agent.name, known.modify_index + 1).await.unwrap());
-        assert!(consul.catalog().forget_node(&agent.name, known.modify_index).await.unwrap());
-        assert_eq!(consul.catalog().node(&agent.name).await.unwrap(), None);
+        // Another with its name and address, as after the loss of its data: sessions without checks live on.
+        let id = "11111111-2222-3333-4444-555555555555".to_owned();
+        let another = AgentNode { id, ..agent };
+        let kept = consul.session().create(&spec).await.unwrap();
+        let stale = consul.catalog().replace_node(&another, known.modify_index + 1).await.unwrap();
+        assert!(stale.unwrap_err().to_string().contains("index is stale"));
+        consul.catalog().replace_node(&another, known.modify_index).await.unwrap().unwrap();
+        assert_eq!(consul.catalog().node(&another.name).await.unwrap().unwrap().id, another.id);
+        assert!(consul.session().info(&kept).await.unwrap().is_some());
+        assert_eq!(consul.session().info(&other).await.unwrap(), None);
         assert!(host.address().is_ipv4() || host.address().is_ipv6());
     });
 }

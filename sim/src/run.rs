@@ -137,7 +137,10 @@ pub fn patience(spec: &Spec, plan: &FaultPlan) -> Duration {
     };
     let several = |targets: &Targets| targets.iter().map(one).sum::<usize>();
     let away = |fault: &Fault| match (several(&fault.target), fault.kind.peer().map(several)) {
-        (target, None) if fault.kind.ends_container() || fault.kind == FaultKind::Pause => target,
+        (target, None) if fault.kind.may_end_container() || fault.kind == FaultKind::Pause => target,
+        (_, None) if let FaultKind::Scale { instances } = fault.kind => {
+            cluster.instances.saturating_sub(instances)
+        }
         // Who cannot reach another instance is still there to be asked.
         (target, Some(peer)) if target == 0 || peer == 0 => target + peer,
         _ => 0,
@@ -148,5 +151,30 @@ pub fn patience(spec: &Spec, plan: &FaultPlan) -> Duration {
         cluster.patience().unwrap_or_default()
     } else {
         Duration::ZERO
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_election_is_waited_for_where_as_many_may_be_gone_as_a_write_has_copies() {
+        let fault = |target: &str, kind: &str| {
+            format!("[[fault]]\nat = \"5m\"\ntarget = \"{target}\"\nkind = \"{kind}\"\n")
+        };
+        let lasting = |kind: &str| format!("{}for = \"9s\"\n", fault("leader", kind));
+        let scale = |to: usize| format!("{}instances = {to}\n", fault("leader", "scale"));
+        let waits = |plan: &[String]| {
+            let plan: FaultPlan = toml::from_str(&plan.concat()).unwrap();
+            !patience(&Spec::default(), &plan).is_zero()
+        };
+        assert!(!waits(&[fault("leader", "kill")]));
+        assert!(waits(&[fault("leader", "kill"), fault("replica", "kill")]));
+        assert!(!waits(&[fault("leader", "kill"), fault("consul-leader", "kill")]));
+        assert!(waits(&[fault("leader", "kill"), lasting("fail-disk")]));
+        assert!(waits(&[scale(2), lasting("full-disk")]));
+        assert!(!waits(&[scale(4), lasting("full-disk")]));
+        assert!(waits(&[scale(1)]));
     }
 }

@@ -66,7 +66,7 @@ const EXPERIMENTS: [Experiment; 11] = [
     of("timers", 1, sessions::timers),
     of("lag", 1, |cluster, findings| sessions::lag(cluster, findings, 100)),
     of("agent", 1, agents::lives),
-    of("agent-forgets", 1, agents::forgets),
+    of("agent-forgets", 1, agents::forgets).tailed(),
     of("agent-cut", 1, agents::cut).cutting(),
     of("server-returns", 1, members::returns).cutting(),
 ];

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Consul, Path, Result, TxnOp, null_as_default};
+use super::{AgentNode, Consul, Path, Result, TxnConflict, TxnOp, null_as_default};
 use crate::host::Host;
 
 /// The calls on the catalog of a [`Consul`].
@@ -20,7 +20,7 @@ pub struct CatalogNode {
     pub id: String,
     /// Its address.
     pub address: String,
-    /// The index to give to [`Catalog::forget_node`].
+    /// The index to give to [`Catalog::replace_node`].
     pub modify_index: u64,
     /// The ids of its services.
     pub services: Vec<String>,
@@ -62,14 +62,21 @@ impl<H: Host> Catalog<'_, H> {
         Ok(found.map(Into::into))
     }
 
-    /// Takes the node called `name` out of the catalog with all it has there, its sessions too, if it is as it
-    /// was at `index`. Whether it was.
+    /// Gives the name of `agent`'s node to that agent, if who has it is as it was at `index`. Consul lets nobody
+    /// have the name of a node that is healthy, so that is taken for ill for as long as the transaction takes:
+    /// sessions that depend on its health end. Other sessions, services and checks stay.
     ///
     /// # Errors
-    /// When there is no usable answer; see [`super::Error::outcome_unknown`].
-    pub async fn forget_node(&self, name: &str, index: u64) -> Result<bool> {
-        let forget = TxnOp::DeleteNode { name: name.to_owned(), index };
-        Ok(self.0.txn(&[forget]).await?.is_ok())
+    /// The outer one when there is no usable answer, see [`super::Error::outcome_unknown`]; the inner one when it
+    /// is no longer as it was, or the token has no `node:write`.
+    pub async fn replace_node(
+        &self,
+        agent: &AgentNode,
+        index: u64,
+    ) -> Result<std::result::Result<(), TxnConflict>> {
+        let health = |passing| TxnOp::SetNodeHealth { node: agent.name.clone(), passing };
+        let replace = TxnOp::CasNode { node: agent.clone(), index };
+        Ok(self.0.txn(&[health(false), replace, health(true)]).await?.map(drop))
     }
 }
 

@@ -1,10 +1,10 @@
-//! Transactions (`/v1/txn`) over keys, and over nodes as far as one has to be forgotten: all of the operations,
-//! or none. With [`TxnOp::CheckSession`] first they are the way to write only while still holding a lock.
+//! Transactions (`/v1/txn`) over keys, and over nodes as far as the name of one is to be given to another: all of
+//! the operations, or none. With [`TxnOp::CheckSession`] first they are the way to write only while still holding a lock.
 
 use serde::{Deserialize, Serialize};
 
 use super::kv::{KvEntry, to_base64};
-use super::{Consul, Path, Result, null_as_default};
+use super::{AgentNode, Consul, Path, Result, Status, null_as_default};
 use crate::host::Host;
 
 /// One operation of a transaction. Consul takes at most 64 at once.
@@ -73,12 +73,19 @@ pub enum TxnOp {
         /// The key.
         key: String,
     },
-    /// Takes a node out of the catalog, with its services, checks and sessions, if its modify index is `index`.
-    DeleteNode {
-        /// What it is called.
-        name: String,
+    /// Writes a node, if the modify index of the one that has its name is `index`.
+    CasNode {
+        /// The node.
+        node: AgentNode,
         /// The modify index it must have.
         index: u64,
+    },
+    /// Says whether gossip takes a node for alive.
+    SetNodeHealth {
+        /// What the node is called.
+        node: String,
+        /// Whether it does.
+        passing: bool,
     },
 }
 
@@ -114,6 +121,7 @@ enum Wrapped<'a> {
     #[serde(rename = "KV")]
     Kv(RawOp<'a>),
     Node(RawNodeOp<'a>),
+    Check(RawCheckOp<'a>),
 }
 
 #[derive(Serialize)]
@@ -126,8 +134,29 @@ struct RawNodeOp<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct RawNode<'a> {
+    #[serde(rename = "ID")]
+    id: &'a str,
     node: &'a str,
+    address: &'a str,
     modify_index: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawCheckOp<'a> {
+    verb: &'static str,
+    check: RawCheck<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawCheck<'a> {
+    node: &'a str,
+    #[serde(rename = "CheckID")]
+    id: &'static str,
+    name: &'static str,
+    status: Status,
+    output: &'static str,
 }
 
 #[derive(Serialize, Default)]
@@ -192,9 +221,18 @@ impl TxnOp {
                 op.verb = "delete";
                 op.key = key;
             }
-            Self::DeleteNode { name, index } => {
-                let node = RawNode { node: name, modify_index: *index };
-                return Wrapped::Node(RawNodeOp { verb: "delete-cas", node });
+            Self::CasNode { node: AgentNode { name, id, address }, index } => {
+                let node = RawNode { id, node: name, address, modify_index: *index };
+                return Wrapped::Node(RawNodeOp { verb: "cas", node });
+            }
+            Self::SetNodeHealth { node, passing } => {
+                // In a leader's own words, so that it finds nothing to put right.
+                let (status, output) = match passing {
+                    true => (Status::Passing, "Agent alive and reachable"),
+                    false => (Status::Critical, "Agent not live or unreachable"),
+                };
+                let check = RawCheck { node, id: "serfHealth", name: "Serf Health Status", status, output };
+                return Wrapped::Check(RawCheckOp { verb: "set", check });
             }
         }
         Wrapped::Kv(op)
@@ -212,8 +250,9 @@ struct Outcome {
 
 #[derive(Deserialize)]
 struct RawResult {
+    /// Nothing for an operation on something else.
     #[serde(rename = "KV")]
-    kv: KvEntry,
+    kv: Option<KvEntry>,
 }
 
 impl<H: Host> Consul<H> {
@@ -231,7 +270,7 @@ impl<H: Host> Consul<H> {
             return Ok(Err(TxnConflict { errors: outcome.errors }));
         }
         let outcome: Outcome = answer.ok()?.json()?;
-        Ok(Ok(outcome.results.into_iter().map(|result| result.kv).collect()))
+        Ok(Ok(outcome.results.into_iter().filter_map(|result| result.kv).collect()))
     }
 }
 
@@ -247,7 +286,11 @@ mod tests {
             TxnOp::Cas { key: key.clone(), index: 0, value: b"v".to_vec() },
             TxnOp::Unlock { key: key.clone(), session, value: Vec::new() },
             TxnOp::CheckNotExists { key },
-            TxnOp::DeleteNode { name: "n".to_owned(), index: 11 },
+            TxnOp::SetNodeHealth { node: "n".to_owned(), passing: false },
+            TxnOp::CasNode {
+                node: AgentNode { name: "n".into(), id: "i".into(), address: "a".into() },
+                index: 11,
+            },
         ];
         let raw: Vec<_> = ops.iter().map(TxnOp::raw).collect();
         assert_eq!(
@@ -257,7 +300,9 @@ mod tests {
                 r#"{"KV":{"Verb":"cas","Key":"k","Value":"dg==","Index":0}},"#,
                 r#"{"KV":{"Verb":"unlock","Key":"k","Value":"","Session":"s"}},"#,
                 r#"{"KV":{"Verb":"check-not-exists","Key":"k"}},"#,
-                r#"{"Node":{"Verb":"delete-cas","Node":{"Node":"n","ModifyIndex":11}}}]"#,
+                r#"{"Check":{"Verb":"set","Check":{"Node":"n","CheckID":"serfHealth","Name":"Serf Health Status","#,
+                r#""Status":"critical","Output":"Agent not live or unreachable"}}},"#,
+                r#"{"Node":{"Verb":"cas","Node":{"ID":"i","Node":"n","Address":"a","ModifyIndex":11}}}]"#,
             )
         );
     }
@@ -268,7 +313,7 @@ mod tests {
             r#"{"Results":[{"KV":{"LockIndex":0,"Key":"k","Flags":0,"Value":null,"CreateIndex":4,"ModifyIndex":9}}],"Errors":null}"#,
         )
         .unwrap();
-        assert_eq!((done.results[0].kv.modify_index, done.errors.len()), (9, 0));
+        assert_eq!((done.results[0].kv.as_ref().unwrap().modify_index, done.errors.len()), (9, 0));
         let failed: Outcome =
             serde_json::from_str(r#"{"Results":null,"Errors":[{"OpIndex":1,"What":"no"}]}"#).unwrap();
         let conflict = TxnConflict { errors: failed.errors };

@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 
 /// A handle to what the pilot advertises. Cloning it shares it.
 ///
-/// A change is carried out in order: the registration under the old name goes first, at once; one under
-/// the new name comes after a health check that began after the change has passed, and that check is not
-/// left waiting for the interval.
+/// A change is carried out in order: the registration under the old name goes first, as soon as Consul has answered
+/// what it was asked last or that was given up; one under the new name comes after a health check that began after
+/// the change has passed, and that check is not left waiting for the interval.
 #[derive(Debug, Clone)]
 pub struct Advertisement {
     shared: Rc<Shared>,

@@ -130,9 +130,9 @@ pub struct ServiceConfig {
     /// TTL has run out, as with the agents of 2016.
     #[serde(default = "yes")]
     pub report_failure: bool,
-    /// How often it is looked up in the catalog, besides soon after it was registered, and what keeps it out of there
-    /// put right; never by default. The token needs `agent:read`, `node:read` and `node:write` for that: a node that lost its data is forgotten
-    /// as what it was.
+    /// How often it is looked up in the catalog, besides soon after it was registered, and what keeps it out of
+    /// there put right; never by default. The token needs `agent:read`, `node:read` and `node:write` for that: a
+    /// node that lost its data is put in the place of what it was, and sessions end that depend on its health.
     #[serde(
         default,
         serialize_with = "duration::option::serialize",

@@ -26,6 +26,7 @@ mod advertisement;
 mod config;
 mod hooks;
 mod log;
+mod lookup;
 mod registrar;
 mod service;
 #[cfg(test)]

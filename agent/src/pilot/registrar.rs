@@ -22,8 +22,9 @@ use rand::RngExt as _;
 use super::advertisement::Advertisement;
 use super::config::ServiceConfig;
 use super::log::Log;
+use super::lookup::Found;
 use super::service::Verdict;
-use crate::consul::{Cause, CheckSpec, Consul, Error, Result, ServiceSpec, Status};
+use crate::consul::{AgentNode, Cause, CheckSpec, Consul, Error, Result, ServiceSpec, Status};
 use crate::host::{Host, within};
 use crate::journal::{Entry, Level};
 use crate::planted::{self, Bug};
@@ -94,6 +95,8 @@ pub(super) struct Registrar<'a, H: Host> {
     patience: Cell<Duration>,
     /// When the catalog is next asked whether it lists the service.
     look_at: Cell<Duration>,
+    /// Whether it did not when it was asked last.
+    amiss: Cell<bool>,
 }
 
 impl<'a, H: Host> Registrar<'a, H> {
@@ -106,7 +109,8 @@ impl<'a, H: Host> Registrar<'a, H> {
     ) -> Self {
         let patience = Cell::new(usual_timeout(config));
         let look_at = Cell::new(log.host.now() + SOON);
-        Self { log, consul, config, advertisement, registration, patience, look_at }
+        let amiss = Cell::new(false);
+        Self { log, consul, config, advertisement, registration, patience, look_at, amiss }
     }
 
     pub(super) async fn run(&self, verdict: &RefCell<Option<Verdict>>) -> Infallible {
@@ -168,13 +172,19 @@ impl<'a, H: Host> Registrar<'a, H> {
             self.be_patient(&error);
             return self.say(Level::Warn, format!("not registered, will try again: {error}"));
         }
+        if self.advertisement.generation() != generation {
+            return;
+        }
         // An agent that knew the check keeps the status it had, whatever the registration says.
         if let Err(error) = consul.agent().update_check(&check, Status::Passing, "ok").await {
             self.be_patient(&error);
             return self.say(Level::Warn, format!("registered, but not passing yet: {error}"));
         }
         self.patience.set(usual_timeout(self.config));
-        self.look_at.set(self.log.host.now() + SOON);
+        // What did not help a moment ago is not done again and again.
+        if !self.amiss.get() {
+            self.look_at.set(self.log.host.now() + SOON);
+        }
         self.registration.held.replace(Some(Held { name: name.to_owned(), id: id.clone(), confirmed: true }));
         self.log.host.journal(Entry::Registered { name: name.to_owned(), id });
     }
@@ -196,50 +206,49 @@ impl<'a, H: Host> Registrar<'a, H> {
         }
     }
 
-    /// After a registration that was not answered in time.
+    /// After a registration that was not answered in time. The check's TTL is no bound: whoever is not registered
+    /// has no heartbeat that could be late.
     fn be_patient(&self, error: &Error) {
         if matches!(error.cause, Cause::TimedOut(_)) {
             self.patience.set((self.patience.get() * 2).min(TIMEOUT_MAX));
         }
     }
 
-    /// When it is time to, sees whether what this agent was told has got into the catalog.
+    /// When it is time to, sees whether what this agent was told has got into the catalog, and to it that it does.
     async fn look_in_catalog(&self, id: &str) {
         let host = &self.log.host;
         let Some(every) = self.config.catalog_check.filter(|_| host.now() >= self.look_at.get()) else {
             return;
         };
         self.look_at.set(host.now() + every);
-        // Nothing is amiss in all likelihood: the next heartbeat is not to wait for this.
-        if let Some(Err(error)) = within(host, usual_timeout(self.config), self.compare(id)).await {
-            self.say(Level::Debug, format!("not compared with the catalog: {error}"));
-        }
-    }
-
-    /// Sees to it that the catalog lists the service.
-    ///
-    /// An agent draws an id when its data directory is made, and Consul keeps a node's name for the id that has
-    /// it for as long as that node is healthy. An agent that loses its data directory and is back before anybody
-    /// noticed is healthy all along, and from then on nothing it says gets into the catalog, whatever it
-    /// answers its clients, until somebody takes the node out that it was.
-    async fn compare(&self, id: &str) -> Result<()> {
-        let agent = self.consul.agent().node().await?;
-        let known = self.consul.catalog().node(&agent.name).await?;
-        match known {
-            Some(node) if !node.id.is_empty() && node.id != agent.id => {
-                let (name, address) = (&agent.name, &node.address);
-                if *address != agent.address {
-                    self.say(Level::Warn, format!("another node, at {address}, is called {name} in Consul"));
-                    return Ok(());
-                }
-                self.say(Level::Warn, format!("Consul takes nothing from {name}, which has lost its data"));
-                self.consul.catalog().forget_node(name, node.modify_index).await?;
+        // No longer than a heartbeat, which waits for this.
+        let found = match within(host, usual_timeout(self.config), Found::look(self.consul, id)).await {
+            Some(Ok(found)) => found,
+            Some(Err(error)) => return self.say(Level::Debug, format!("not looked up: {error}")),
+            None => return self.say(Level::Debug, "not looked up: no answer in time".to_owned()),
+        };
+        self.amiss.set(!matches!(found, Found::Listed));
+        match found {
+            Found::Listed => {}
+            Found::Missing => {
+                self.say(Level::Warn, format!("{id} is not in the catalog, registering it again"));
+                self.registration.doubt();
             }
-            Some(node) if node.services.iter().any(|listed| listed == id) => return Ok(()),
-            _ => self.say(Level::Warn, format!("{id} is not in the catalog, registering it again")),
+            Found::Reserved { agent, holder } if holder.address != agent.address => {
+                let AgentNode { name, .. } = &agent;
+                self.say(Level::Warn, format!("another node, at {}, is called {name}", holder.address));
+            }
+            Found::Reserved { agent, holder } => {
+                let AgentNode { name, .. } = &agent;
+                self.say(Level::Warn, format!("{name} has lost its data, and Consul takes nothing from it"));
+                self.registration.doubt();
+                match self.consul.catalog().replace_node(&agent, holder.modify_index).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(conflict)) => self.say(Level::Warn, format!("{name} is not replaced: {conflict}")),
+                    Err(error) => self.say(Level::Warn, format!("{name} may not be replaced: {error}")),
+                }
+            }
         }
-        self.registration.doubt();
-        Ok(())
     }
 
     fn heartbeat_consul(&self) -> Consul<H> {

@@ -288,6 +288,22 @@ impl FaultKind {
         )
     }
 
+    /// Whether what it does to a container may be the end of that: a database that does not do as it is told, or
+    /// whose disk fails, is ended, and its container with it.
+    pub fn may_end_container(&self) -> bool {
+        self.ends_container()
+            || matches!(
+                self,
+                Self::FailCommand { .. }
+                    | Self::SlowCommand { .. }
+                    | Self::HangCommand { .. }
+                    | Self::KillCommand { .. }
+                    | Self::FullDisk
+                    | Self::FailDisk
+                    | Self::SlowDisk { .. }
+            )
+    }
+
     /// Whether it happens to containers: to a machine without one it does not happen at all.
     pub(crate) fn is_of_containers(&self) -> bool {
         self.ends_container() || matches!(self, Self::KillCommand { .. })

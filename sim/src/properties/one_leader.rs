@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Property, Violation, is_pause, moment, silences};
+use super::{Property, Violation, is_pause, moment};
 use crate::record::{ConsulEvent, Event, What};
 
 /// The longest a leader may go on beside another: a call, the longest lease, and a clock a tenth slow.
@@ -39,7 +39,6 @@ impl OneLeader {
             }
             What::Consul(ConsulEvent::LeaderDeposed { server }) => drop(self.leaders.remove(server)),
             What::FaultBegan { fault, .. } if is_pause(fault) => self.stand_still(&event.host, true),
-            What::FaultBegan { fault, .. } if silences(fault) => drop(self.leaders.remove(&event.host)),
             What::FaultEnded { fault, .. } if is_pause(fault) => {
                 self.stand_still(&event.host, false);
                 // It has to be let look first.

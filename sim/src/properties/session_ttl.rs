@@ -97,13 +97,15 @@ impl SessionTtl {
                 }
             }
             // A server that is alone says so only when it acts as if there were no leader.
-            What::Consul(ConsulEvent::LeaderDeposed { server })
-                if self.leader.as_ref().is_none_or(|leader| leader == server) =>
-            {
-                self.leader = None;
-                self.clustered = true;
+            What::Consul(ConsulEvent::LeaderDeposed { server }) => {
+                // One that stood still and was ended does not go on.
+                self.silenced.take_if(|silenced| silenced == server);
+                if self.leader.as_ref().is_none_or(|leader| leader == server) {
+                    self.leader = None;
+                    self.clustered = true;
+                }
             }
-            // A leader that is ended, or stands still, expires nothing, and cannot say so.
+            // A leader that is about to be ended, or stands still, expires nothing.
             What::FaultBegan { fault, .. }
                 if self.leader.as_ref() == Some(&event.host) && silences(fault) =>
             {
@@ -295,6 +297,17 @@ mod tests {
             script.at(expired_at).session_gone("s", "expired");
             assert_eq!(found(&script).len(), violations, "expired at {expired_at} ms");
         }
+    }
+
+    #[test]
+    fn a_leader_that_is_ended_while_it_stands_still_does_not_go_on() {
+        let mut script = Script::new();
+        script.leader_established("consul-1").session_created("s", TTL);
+        script.at(5_000).fault_began("consul-1", "pause consul-leader for 20s");
+        script.at(6_000).fault_began("consul-1", "kill consul-1 for 60s").leader_deposed("consul-1");
+        script.at(25_000).fault_ended("consul-1", "pause consul-leader for 20s");
+        script.at(60_000).log("mysql-1", "no answer").finished();
+        assert!(found(&script).is_empty());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What becomes of a client agent that is killed, leaves or is cut off.
 
+use serde_json::json;
+
 use super::findings::Findings;
 use super::probe::{Probe, watch};
 use super::{AGENT, Answer, Cluster};
@@ -95,13 +97,16 @@ fn leave(cluster: &mut dyn Cluster, findings: &mut Findings, leader: usize) {
 }
 
 /// The agent loses its data and is back before it is missed: its name is kept for the node it was, and nothing it
-/// is told gets into the catalog until somebody forgets that node.
+/// is told gets into the catalog until somebody puts it in the place of that one.
 ///
 /// # Panics
 /// When the cluster does not take notice.
 pub fn forgets(cluster: &mut dyn Cluster, findings: &mut Findings) {
     const REGISTER: &str = "PUT /v1/agent/service/register | {\"Name\": \"web\"}";
     let leader = cluster.leader();
+    let kept = cluster.session(AGENT, "{\"NodeChecks\": []}");
+    let checked = cluster.session(AGENT, "{}");
+    let alive = |answer: &Answer| f64::from(u8::from(answer.body.contains("\"ID\"")));
     cluster.kill(AGENT);
     cluster.start(AGENT, true);
     cluster.until(AGENT, "GET /v1/status/leader", 0.2, 60.0, |answer| answer.body.len() > 2);
@@ -113,12 +118,32 @@ pub fn forgets(cluster: &mut dyn Cluster, findings: &mut Findings) {
     let known = cluster.ask(leader, "GET /v1/catalog/node/agent").body;
     let known: serde_json::Value = serde_json::from_str(&known).expect("JSON");
     let index = known["Node"]["ModifyIndex"].as_u64().expect("an index");
-    let node = format!("{{\"Node\": \"agent\", \"ModifyIndex\": {index}}}");
-    let operation = format!("[{{\"Node\": {{\"Verb\": \"delete-cas\", \"Node\": {node}}}}}]");
-    let forgotten = cluster.ask(AGENT, &format!("PUT /v1/txn | {operation}"));
-    findings.answers("agent back without its data, not missed, its former node forgotten", [&forgotten]);
-    cluster.ask(AGENT, REGISTER);
-    cluster.until(leader, CATALOG, 0.05, 5.0, |answer| answer.body.contains("\"web\""));
+    let own = cluster.ask(AGENT, "GET /v1/agent/self").body;
+    let own: serde_json::Value = serde_json::from_str(&own).expect("JSON");
+    let (id, address) = (&own["Config"]["NodeID"], &own["Member"]["Addr"]);
+    let health = |status| {
+        let check = json!({"Node": "agent", "CheckID": "serfHealth", "Name": "Serf Health Status",
+            "Status": status, "Output": "Agent alive and reachable"});
+        json!({"Check": {"Verb": "set", "Check": check}})
+    };
+    let node = json!({"ID": id, "Node": "agent", "Address": address, "ModifyIndex": index});
+    let replace = json!({"Node": {"Verb": "cas", "Node": node}});
+    // A healthy node's name is its own.
+    let refused = cluster.ask(AGENT, &format!("PUT /v1/txn | {}", json!([replace])));
+    assert!(refused.status == 409 && refused.body.contains("is reserved by node"), "{refused:?}");
+    let operations = json!([health("critical"), replace, health("passing")]);
+    let replaced = cluster.ask(AGENT, &format!("PUT /v1/txn | {operations}"));
+    assert_eq!(replaced.status, 200, "{replaced:?}");
+    let synced = cluster.until(leader, CATALOG, 0.05, 60.0, |answer| answer.body.contains("\"web\""));
+    findings.figure(
+        "agent back without its data, put in its own place to its service in the catalog",
+        synced - replaced.at,
+    );
+    let kept =
+        [&kept, &checked].map(|session| cluster.ask(leader, &format!("GET /v1/session/info/{session}")));
+    findings.figure("agent put in its own place, its session without checks alive (0 or 1)", alive(&kept[0]));
+    findings
+        .figure("agent put in its own place, its session with its health alive (0 or 1)", alive(&kept[1]));
     cluster.ask(AGENT, "PUT /v1/agent/service/deregister/web");
     cluster.settle();
 }

@@ -249,3 +249,81 @@ impl<H: Host> Role<H> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::collections::BTreeMap;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::memory::fly;
+    use crate::pilot::Advertisement;
+
+    const CONFIG: &str = r#"
+consul = "127.0.0.1:8500"
+store = "127.0.0.1:9000"
+repl-user = "r"
+repl-password = "r"
+app-user = "a"
+app-password = "a"
+database = "app"
+session-ttl = "60s"
+lock-delay = "15s"
+health-ttl = "25s"
+snapshot-deadline = "5m"
+"#;
+
+    /// A Consul with one session and a lock at some index, which says yes to every transaction and keeps it.
+    #[test]
+    fn a_lock_is_taken_as_it_was_when_that_was_decided() {
+        fly(|host| async move {
+            let index = Rc::new(Cell::new(7));
+            let taken = Rc::new(RefCell::new(Vec::new()));
+            let (served, kept) = (Rc::clone(&index), Rc::clone(&taken));
+            host.serve(move |_, path, body| {
+                let answer = match path.split('?').next() {
+                    Some("/v1/session/create") => r#"{"ID":"s"}"#.to_owned(),
+                    Some("/v1/kv/mysql-primary") => {
+                        format!(r#"[{{"Key":"mysql-primary","Value":null,"LockIndex":0,"Flags":0,"CreateIndex":1,"ModifyIndex":{}}}]"#, served.get())
+                    }
+                    Some("/v1/txn") => {
+                        kept.borrow_mut().push(String::from_utf8_lossy(&body).into_owned());
+                        r#"{"Results":null,"Errors":null}"#.to_owned()
+                    }
+                    other => panic!("{other:?}"),
+                };
+                async move { (200, Vec::new(), answer.into_bytes()) }
+            });
+            let config: Config = toml::from_str(CONFIG).unwrap();
+            let role = Role::new(host.clone(), config, Advertisement::new(None));
+            let life = async {
+                while role.lease.valid().is_none() {
+                    host.sleep(Duration::from_millis(10)).await;
+                }
+                role.read_lock().await.unwrap();
+                let view = role.view(decide::Database::default(), Vec::new());
+                let claim = Claim { term: 1, in_sync: BTreeMap::new(), founding: true };
+                // Meanwhile somebody took it and gave it up.
+                index.set(9);
+                role.read_lock().await.unwrap();
+                role.acquire(&claim, &view).await.unwrap();
+                let as_seen = role.view(decide::Database::default(), Vec::new());
+                role.acquire(&claim, &as_seen).await.unwrap();
+                let another = View { lease: Some("before".to_owned()), ..as_seen };
+                role.acquire(&claim, &another).await.unwrap();
+            };
+            tokio::select! {
+                biased;
+                () = role.lease.keep(|_| async { Ok(()) }) => {}
+                () = life => {}
+            }
+            let taken = taken.borrow();
+            let of = |index| {
+                format!(r#"[{{"KV":{{"Verb":"check-index","Key":"mysql-primary","Index":{index}}}}},"#)
+            };
+            assert_eq!(taken.len(), 2, "not under another lease");
+            assert!(taken[0].starts_with(&of(7)) && taken[1].starts_with(&of(9)), "{taken:?}");
+        });
+    }
+}

@@ -28,10 +28,14 @@ struct AgentState {
     checks: RefCell<BTreeMap<String, String>>,
     log: RefCell<Vec<String>>,
     hangs: Cell<bool>,
+    /// How long it takes over every request.
+    slow: Cell<Option<Duration>>,
     /// What was asked while it hung.
     unanswered: RefCell<Vec<String>>,
     /// The node as the catalog has it, with its services.
     node: RefCell<String>,
+    /// Why transactions are refused.
+    refusal: Cell<&'static str>,
     instances: RefCell<Vec<u8>>,
     index: Cell<u64>,
     changed: tokio::sync::Notify,
@@ -44,8 +48,13 @@ impl Agent {
         let server = agent.clone();
         let clock = host.clone();
         host.serve(move |_, path, body| {
-            let (agent, at) = (server.clone(), clock.now().as_secs_f64());
-            async move { agent.answer(at, &path, &body).await }
+            let (agent, clock) = (server.clone(), clock.clone());
+            async move {
+                if let Some(slow) = agent.0.slow.get() {
+                    clock.sleep(slow).await;
+                }
+                agent.answer(clock.now().as_secs_f64(), &path, &body).await
+            }
         });
         agent
     }
@@ -82,9 +91,11 @@ impl Agent {
             self.0.log.borrow_mut().push(format!("{at:.1} look"));
             return (200, Vec::new(), self.0.node.borrow().clone().into());
         } else if path == "/v1/txn" {
-            self.0.node.replace("null".to_owned());
-            let node = &json[0]["Node"];
-            (200, format!("{} {}", node["Verb"], node["Node"]))
+            let node = &json[1]["Node"];
+            let line = format!("{} {}", node["Verb"], node["Node"]);
+            self.0.log.borrow_mut().push(format!("{at:.1} {line}"));
+            let refusal = self.0.refusal.get();
+            return (if refusal.is_empty() { 200 } else { 409 }, Vec::new(), format!("{{{refusal}}}").into());
         } else {
             drop(checks);
             return self.health(path).await;

@@ -159,7 +159,7 @@ fn what_keeps_the_service_out_of_the_catalog_is_put_right() {
     };
     let again = ["register web-h1 at 10.0.0.1:80 passing", "passing service:web-h1"].as_slice();
     let heartbeat = &again[1..];
-    let forget = r#""delete-cas" {"ModifyIndex":11,"Node":"n"}"#;
+    let replace = r#""cas" {"Address":"10.0.0.7","ID":"new","ModifyIndex":11,"Node":"n"}"#;
     for (node, expected) in [
         // All is well.
         (listed("new", "10.0.0.7", "web-h1"), heartbeat),
@@ -168,7 +168,7 @@ fn what_keeps_the_service_out_of_the_catalog_is_put_right() {
         (listed("new", "10.0.0.7", "web-h2"), again),
         ("null".to_owned(), again),
         // The node lost its data.
-        (listed("old", "10.0.0.7", "web-h1"), &[forget, again[0], again[1]]),
+        (listed("old", "10.0.0.7", "web-h1"), &[replace, again[0], again[1]]),
         // Two machines with one name: the other one is left alone.
         (listed("old", "10.0.0.8", "web-h1"), heartbeat),
     ] {
@@ -185,6 +185,69 @@ fn what_keeps_the_service_out_of_the_catalog_is_put_right() {
             flight.abort();
         });
     }
+}
+
+#[test]
+fn what_cannot_be_put_right_is_said_and_tried_again_at_the_next_look_only() {
+    fly(|host| async move {
+        let config = CONFIG.replace("port = 80", "port = 80\ncatalog-check = \"40s\"");
+        let agent = machine(&host, &config);
+        let node = r#"{"Node":{"ID":"old","Node":"n","Address":"10.0.0.7","ModifyIndex":11},"Services":{}}"#;
+        agent.0.node.replace(node.to_owned());
+        agent.0.refusal.set(r#""Errors":[{"OpIndex":1,"What":"Permission denied"}]"#);
+        let flight = take_off(&host, &config);
+        host.sleep(s(109)).await;
+        let looks = agent.log().into_iter().filter(|line| line.ends_with("look"));
+        assert_eq!(looks.collect::<Vec<_>>(), ["22.0 look", "62.0 look", "102.0 look"]);
+        let journal = host.journal_lines();
+        let told =
+            "22.0 pilot warn: n is not replaced: transaction rolled back: operation 1: Permission denied";
+        assert!(journal.contains(&told.to_owned()), "{journal:?}");
+        flight.abort();
+    });
+}
+
+#[test]
+fn a_name_given_up_while_it_is_registered_is_never_passing() {
+    struct Fickle(MemoryHost, Advertisement);
+    impl Hooks<MemoryHost> for Fickle {
+        async fn pre_start(&self) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn health(&self) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn on_change(&self, _: &str, _: &[ServiceInstance]) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn pre_stop(&self) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn post_stop(&self) -> Result<(), HookError> {
+            Ok(())
+        }
+        async fn run(&self) {
+            self.0.sleep(s(11)).await;
+            self.1.advertise(Some("web-primary"));
+        }
+    }
+    fly(|host| async move {
+        let agent = machine(&host, CONFIG);
+        agent.0.slow.set(Some(s(3)));
+        let config = Config::parse(CONFIG, std::path::Path::new("pilot.toml")).unwrap();
+        let advertisement = Advertisement::new(Some("web"));
+        let role = Fickle(host.clone(), advertisement.clone());
+        let pilot = Pilot::new(host.clone(), config, role).with_advertisement(advertisement);
+        let flight = tokio::task::spawn_local(pilot.run());
+        host.sleep(s(25)).await;
+        let log = agent.log();
+        assert_eq!(
+            log[..2],
+            ["13.0 register web-h1 at 10.0.0.1:80 passing", "16.0 deregister web-h1"],
+            "{log:?}"
+        );
+        flight.abort();
+    });
 }
 
 /// A role that takes another name ten seconds after its main process started, and none at forty.

@@ -42,6 +42,8 @@ pub(super) struct Sync {
     introduced: bool,
     /// Whether it has a call under way.
     busy: bool,
+    /// Whether what it is at began with a comparison.
+    full: bool,
     /// The next comparison.
     next: Option<Key>,
     /// Who is to be answered when it is done.
@@ -113,7 +115,7 @@ impl Consul {
 
     fn sync_next(&mut self) {
         if self.keeps_to_itself() {
-            return self.sync_over();
+            return self.sync_over(false);
         }
         let Some(cluster) = &mut self.cluster else { return };
         let introduced = cluster.sync.introduced;
@@ -133,15 +135,13 @@ impl Consul {
                 cluster.sync.busy = true;
                 self.call_for_agent(step, Call::Write(Box::new(command)));
             }
-            None => self.sync_over(),
+            None => self.sync_over(true),
         }
     }
 
     /// An agent's call is over.
     pub(super) fn sync_step(&mut self, step: Step, answer: Answer) {
         let Some(cluster) = &mut self.cluster else { return };
-        let pace = &cluster.config.pace;
-        let (usual, retry) = (pace.anti_entropy, pace.anti_entropy_retry);
         match (step, answer) {
             (Step::Node, Answer::Written) => {
                 cluster.sync.introduced = true;
@@ -154,30 +154,36 @@ impl Consul {
                 self.sync_next();
             }
             (Step::Compare, Answer::View { node, services, checks }) => {
+                cluster.sync.full = true;
                 let own = full_node(&self.config, &self.node_id);
                 cluster.sync.introduced &= node.is_some_and(|known| {
                     (&known.id, &known.tagged_addresses, &known.meta)
                         == (&own.id, &own.tagged_addresses, &own.meta)
                 });
                 self.agent.full_sync(&services, &checks);
-                let at = self.now + usual + self.draw_below(usual);
-                self.sync_at(at);
                 self.sync_next();
             }
             (Step::Compare, _) => {
-                let at = self.now + retry + self.draw_below(retry);
-                self.sync_at(at);
-                self.sync_over();
+                cluster.sync.full = true;
+                self.sync_over(false);
             }
-            (Step::Node | Step::Push(_), _) => self.sync_over(),
+            (Step::Node | Step::Push(_), _) => self.sync_over(false),
             (Step::Coordinate, _) => {}
         }
     }
 
-    /// The agent can do other things again.
-    fn sync_over(&mut self) {
+    /// The agent can do other things again, having brought all it knows to the catalog or not. After a comparison
+    /// the next one is due: sooner where not all of it came to be known.
+    fn sync_over(&mut self, well: bool) {
         let Some(cluster) = &mut self.cluster else { return };
+        let pace = &cluster.config.pace;
+        let pause = if well { pace.anti_entropy } else { pace.anti_entropy_retry };
         cluster.sync.busy = false;
+        if std::mem::take(&mut cluster.sync.full) {
+            let at = self.now + pause + self.draw_below(pause);
+            self.sync_at(at);
+        }
+        let Some(cluster) = &mut self.cluster else { return };
         for (job, response) in std::mem::take(&mut cluster.sync.held) {
             self.answer(job, response);
         }
