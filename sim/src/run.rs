@@ -163,7 +163,7 @@ mod tests {
         let fault = |target: &str, kind: &str| {
             format!("[[fault]]\nat = \"5m\"\ntarget = \"{target}\"\nkind = \"{kind}\"\n")
         };
-        let lasting = |kind: &str| format!("{}for = \"9s\"\n", fault("leader", kind));
+        let lasting = |target: &str, kind: &str| format!("{}for = \"9s\"\n", fault(target, kind));
         let scale = |to: usize| format!("{}instances = {to}\n", fault("leader", "scale"));
         let waits = |plan: &[String]| {
             let plan: FaultPlan = toml::from_str(&plan.concat()).unwrap();
@@ -171,10 +171,10 @@ mod tests {
         };
         assert!(!waits(&[fault("leader", "kill")]));
         assert!(waits(&[fault("leader", "kill"), fault("replica", "kill")]));
-        assert!(!waits(&[fault("leader", "kill"), fault("consul-leader", "kill")]));
-        assert!(waits(&[fault("leader", "kill"), lasting("fail-disk")]));
-        assert!(waits(&[scale(2), lasting("full-disk")]));
-        assert!(!waits(&[scale(4), lasting("full-disk")]));
+        assert!(!waits(&[fault("leader", "kill"), lasting("consul-leader", "kill")]));
+        assert!(waits(&[fault("leader", "kill"), lasting("leader", "fail-disk")]));
+        assert!(waits(&[scale(2), lasting("leader", "full-disk")]));
+        assert!(!waits(&[scale(4), lasting("leader", "full-disk")]));
         assert!(waits(&[scale(1)]));
     }
 }

@@ -13,8 +13,13 @@ use std::collections::BTreeMap;
 /// What a server adds to an error of one it called.
 const HOP: &str = "rpc error making call: ";
 /// The ends only a race decides on.
-const FLEETING: [&str; 4] =
-    ["EOF", "lead thread didn't get connection", "connection reset by peer", "broken pipe"];
+const FLEETING: [&str; 5] = [
+    "EOF",
+    "lead thread didn't get connection",
+    "connection reset by peer",
+    "broken pipe",
+    "session shutdown",
+];
 /// The end that is left when the race is over.
 const LASTING: &str = "connection refused";
 
