@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::consul::http::{Client, Failure};
+use crate::consul::http::{Client, Failure, Response};
 use crate::host::Host;
 
 /// How long one object may take either way.
@@ -32,13 +32,22 @@ impl<H: Host> Snapshots<H> {
 
     /// Whether there is an object of this name.
     pub(super) async fn exists(&self, id: &str) -> Result<bool, Failure> {
-        let response = self.client.request(self.address, Method::GET, &path(id), "", DEADLINE).await?;
-        if response.status == 404 { Ok(false) } else { expect_success(id, response).map(|_| true) }
+        Ok(self.find(id).await?.is_some())
     }
 
+    /// The object of this name, if there is one.
+    pub(super) async fn find(&self, id: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let response = self.request(id).await?;
+        if response.status == 404 { Ok(None) } else { expect_success(id, response).map(Some) }
+    }
+
+    /// The object of this name, which must be there.
     pub(super) async fn get(&self, id: &str) -> Result<Vec<u8>, Failure> {
-        let response = self.client.request(self.address, Method::GET, &path(id), "", DEADLINE).await?;
-        expect_success(id, response)
+        expect_success(id, self.request(id).await?)
+    }
+
+    async fn request(&self, id: &str) -> Result<Response, Failure> {
+        self.client.request(self.address, Method::GET, &path(id), "", DEADLINE).await
     }
 }
 
@@ -46,7 +55,7 @@ fn path(id: &str) -> String {
     format!("/{id}")
 }
 
-fn expect_success(id: &str, response: crate::consul::http::Response) -> Result<Vec<u8>, Failure> {
+fn expect_success(id: &str, response: Response) -> Result<Vec<u8>, Failure> {
     if response.is_success() {
         return Ok(response.body.to_vec());
     }

@@ -167,8 +167,8 @@ impl<H: Host> Role<H> {
         self.snapshots.put(MARK, self.me().as_bytes().to_vec()).await.map_err(say)
     }
 
-    /// Takes a snapshot whenever this is the primary and the last one is missing, old, or of a term before.
-    /// Never ends.
+    /// Takes a snapshot whenever this is the primary and the last one is missing, old, of a term before, or was of
+    /// no use to somebody. Never ends.
     pub(super) async fn keep_snapshot(&self) {
         let mut random = self.host.random("snapshot");
         let mut fresh: Option<(u64, Duration)> = None;
@@ -180,7 +180,9 @@ impl<H: Host> Role<H> {
                 changed.await;
                 continue;
             }
-            if let Some((_, until)) = fresh.filter(|(term, until)| *term == self.term() && now < *until) {
+            let kept = !self.seen.borrow().discarded;
+            let counts = |(term, until): &(u64, Duration)| kept && *term == self.term() && now < *until;
+            if let Some((_, until)) = fresh.filter(counts) {
                 tokio::select! {
                     biased;
                     () = changed => {}
@@ -206,10 +208,12 @@ impl<H: Host> Role<H> {
         let term = self.term();
         let executed = self.look().await.map_err(say)?.executed;
         let content = self.database.backup(Some(self.config.snapshot_deadline)).await.map_err(say)?;
+        let hash = Snapshot::hash(&content);
         let id = format!("snapshot-{term}-{}-{}", self.me(), executed.len());
         self.snapshots.put(&id, content).await.map_err(say)?;
-        let snapshot = Snapshot { id: id.clone(), executed, term };
+        let snapshot = Snapshot { id: id.clone(), executed, term, hash };
         self.registry.record_snapshot(&session, index, &snapshot).await.map_err(say)??;
+        self.seen.borrow_mut().discarded = false;
         self.log(Level::Info, format!("snapshot {id} is usable"));
         Ok(term)
     }

@@ -61,6 +61,7 @@ impl<H: Host> Hooks<H> for Role<H> {
             () = self.reconcile() => {}
             () = self.watch_lock() => {}
             () = self.watch_members() => {}
+            () = self.watch_snapshot() => {}
             () = self.keep_snapshot() => {}
             () = self.keep_members() => {}
         }

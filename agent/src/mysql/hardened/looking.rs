@@ -71,6 +71,34 @@ impl<H: Host> Role<H> {
         }
     }
 
+    /// Follows the record of the last snapshot, while this instance holds the lock. Never ends.
+    pub(super) async fn watch_snapshot(&self) {
+        let mut random = self.host.random("watch-snapshot");
+        let mut index = 0;
+        loop {
+            let changed = self.changed.notified();
+            if !self.is_ours() {
+                index = 0;
+                changed.await;
+                continue;
+            }
+            match self.registry.has_snapshot_after(index, WATCH).await {
+                Ok(answer) => {
+                    index = answer.next_index(index);
+                    let discarded = !answer.value;
+                    if std::mem::replace(&mut self.seen.borrow_mut().discarded, discarded) != discarded {
+                        self.changed.notify_waiters();
+                    }
+                }
+                Err(error) => {
+                    index = 0;
+                    self.log(Level::Debug, error.to_string());
+                    self.rest(&mut random, TURN * 2).await;
+                }
+            }
+        }
+    }
+
     pub(super) fn see_lock(&self, entry: Option<&crate::consul::KvEntry>) {
         let lock = Registry::<H>::lock(entry);
         let mut seen = self.seen.borrow_mut();

@@ -74,6 +74,8 @@ struct Seen {
     known: bool,
     /// All others, while this instance holds the lock; `None` until they were read.
     members: Option<Vec<Member>>,
+    /// Whether somebody took the record of the last snapshot out since it was written.
+    discarded: bool,
 }
 
 /// The built-in role of a MySQL instance.
@@ -180,4 +182,25 @@ impl<H: Host> Role<H> {
 
 fn say(error: impl std::fmt::Display) -> String {
     error.to_string()
+}
+
+#[cfg(test)]
+impl<H: Host> Role<H> {
+    /// One that has not begun, with Consul and the object store on its own machine.
+    fn of_tests(host: H) -> Self {
+        let config = r#"
+consul = "127.0.0.1:8500"
+store = "127.0.0.1:9000"
+repl-user = "r"
+repl-password = "r"
+app-user = "a"
+app-password = "a"
+database = "app"
+session-ttl = "60s"
+lock-delay = "15s"
+health-ttl = "25s"
+snapshot-deadline = "5m"
+"#;
+        Self::new(host, toml::from_str(config).unwrap(), Advertisement::new(None))
+    }
 }

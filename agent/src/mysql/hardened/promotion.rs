@@ -258,21 +258,6 @@ mod tests {
 
     use super::*;
     use crate::memory::fly;
-    use crate::pilot::Advertisement;
-
-    const CONFIG: &str = r#"
-consul = "127.0.0.1:8500"
-store = "127.0.0.1:9000"
-repl-user = "r"
-repl-password = "r"
-app-user = "a"
-app-password = "a"
-database = "app"
-session-ttl = "60s"
-lock-delay = "15s"
-health-ttl = "25s"
-snapshot-deadline = "5m"
-"#;
 
     /// A Consul with one session and a lock at some index, which says yes to every transaction and keeps it.
     #[test]
@@ -295,8 +280,7 @@ snapshot-deadline = "5m"
                 };
                 async move { (200, Vec::new(), answer.into_bytes()) }
             });
-            let config: Config = toml::from_str(CONFIG).unwrap();
-            let role = Role::new(host.clone(), config, Advertisement::new(None));
+            let role = Role::of_tests(host.clone());
             let life = async {
                 while role.lease.valid().is_none() {
                     host.sleep(Duration::from_millis(10)).await;

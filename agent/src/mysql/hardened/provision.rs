@@ -3,7 +3,8 @@
 //! The role is settled before the data directory is touched. Only the holder of the lock may set up an
 //! empty database, and it can only take the lock where there is nothing it could overwrite: see `found` in
 //! `election.rs`. Everybody else waits for a snapshot, up to a deadline, and meanwhile keeps looking
-//! whether there still is somebody who could provide one.
+//! whether there still is somebody who could provide one. One that is not in the store as it was put there is
+//! discarded, so that another one is taken.
 //!
 //! How far it came is in the notes, before it goes on. A directory that is not complete is what a crash
 //! left of an attempt, and is removed before the next one.
@@ -31,8 +32,8 @@ const BINLOG_INFO: &str = "/var/lib/mysql/xtrabackup_binlog_info";
 enum Way {
     /// Nobody has any: set up an empty database, holding the lock.
     Install,
-    /// From this snapshot.
-    Restore(Snapshot),
+    /// From this snapshot, whose record has this index.
+    Restore(Snapshot, u64),
 }
 
 impl<H: Host> Role<H> {
@@ -74,8 +75,8 @@ impl<H: Host> Role<H> {
         if !self.seen.borrow().known {
             return Ok(None);
         }
-        if let (Some(snapshot), _) = self.registry.snapshot().await.map_err(say)? {
-            return Ok(Some(Way::Restore(snapshot)));
+        if let (Some(snapshot), index) = self.registry.snapshot().await.map_err(say)? {
+            return Ok(Some(Way::Restore(snapshot, index)));
         }
         if self.is_ours() {
             return Ok(Some(Way::Install));
@@ -124,9 +125,14 @@ impl<H: Host> Role<H> {
                 self.database.install(Some(self.config.snapshot_deadline)).await.map_err(say)?;
                 self.enter_phase(Phase::Installed).await
             }
-            Way::Restore(snapshot) => {
+            Way::Restore(snapshot, index) => {
                 self.log(Level::Info, format!("restoring {}", snapshot.id));
-                let content = self.snapshots.get(&snapshot.id).await.map_err(say)?;
+                let content = self.snapshots.find(&snapshot.id).await.map_err(say)?;
+                let Some(content) = content.filter(|content| snapshot.is(content)) else {
+                    // The primary takes another one when it sees that.
+                    self.registry.discard_snapshot(index).await.map_err(say)??;
+                    return Err(format!("{} is not what was uploaded: discarded", snapshot.id));
+                };
                 self.wipe(Phase::Restoring).await?;
                 self.host.write_file(Path::new(DOWNLOAD), content).await.map_err(say)?;
                 let deadline = Some(self.config.snapshot_deadline);
@@ -135,5 +141,52 @@ impl<H: Host> Role<H> {
                 self.enter_phase(Phase::Restored).await
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::memory::fly;
+
+    #[test]
+    fn a_snapshot_that_is_not_what_was_uploaded_is_discarded() {
+        fly(|host| async move {
+            let stored = Rc::new(Cell::new((200, "half")));
+            let asked = Rc::new(RefCell::new(Vec::new()));
+            let (store, kept) = (Rc::clone(&stored), Rc::clone(&asked));
+            host.serve(move |_, path, body| {
+                let (status, answer) = match path.as_str() {
+                    "/s" => store.get(),
+                    "/v1/txn" => {
+                        kept.borrow_mut().push(String::from_utf8_lossy(&body).into_owned());
+                        (200, r#"{"Results":null,"Errors":null}"#)
+                    }
+                    other => panic!("{other}"),
+                };
+                async move { (status, Vec::new(), answer.into()) }
+            });
+            let role = Role::of_tests(host);
+            let uploaded =
+                |hash| Snapshot { id: "s".to_owned(), executed: GtidSet::default(), term: 1, hash };
+            for found in [(200, "half"), (404, "")] {
+                stored.set(found);
+                let way = Way::Restore(uploaded(Snapshot::hash(b"whole")), 11);
+                assert_eq!(role.go(way).await.unwrap_err(), "s is not what was uploaded: discarded");
+                let discard = concat!(
+                    r#"[{"KV":{"Verb":"check-index","Key":"mysql/snapshot","Index":11}},"#,
+                    r#"{"KV":{"Verb":"delete","Key":"mysql/snapshot"}}]"#
+                );
+                assert_eq!(asked.take(), [discard]);
+            }
+            // One that cannot be had at the moment may be well.
+            stored.set((503, ""));
+            assert!(role.go(Way::Restore(uploaded(Snapshot::hash(b"whole")), 11)).await.is_err());
+            assert!(asked.take().is_empty());
+            assert!(uploaded(Snapshot::hash(b"whole")).is(b"whole") && uploaded(None).is(b"half"));
+        });
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `mysql-primary` | [`Leader`] | the primary's session |
 //! | `mysql/members/<name>` | [`Position`] | the member's session |
-//! | `mysql/snapshot` | [`Snapshot`] | nobody; written in one transaction with a check of the primary's lock |
+//! | `mysql/snapshot` | [`Snapshot`] | nobody; written in one transaction with a check of the primary's lock, and taken out by whoever cannot use it |
 //!
 //! Every read here asks the Consul leader to confirm itself first: nothing is decided on a stale answer.
 
@@ -29,6 +29,21 @@ pub(super) struct Snapshot {
     pub(super) executed: GtidSet,
     /// The term of the primary that took it.
     pub(super) term: u64,
+    /// What was uploaded, as BLAKE3 has it in hexadecimal digits. A store may keep less than it was given.
+    #[serde(default)]
+    pub(super) hash: Option<String>,
+}
+
+impl Snapshot {
+    /// What stands for `content`.
+    pub(super) fn hash(content: &[u8]) -> Option<String> {
+        Some(blake3::hash(content).to_hex().to_string())
+    }
+
+    /// Whether `content` is what was uploaded, as far as is known.
+    pub(super) fn is(&self, content: &[u8]) -> bool {
+        self.hash.is_none() || self.hash == Self::hash(content)
+    }
 }
 
 /// The cluster's keys.
@@ -143,6 +158,23 @@ impl<H: Host> Registry<H> {
         let entry = self.consul.kv().get(SNAPSHOT).await?;
         let index = entry.as_ref().map_or(0, |entry| entry.modify_index);
         Ok((entry.and_then(|entry| serde_json::from_slice(&entry.value).ok()), index))
+    }
+
+    /// As [`Registry::snapshot`], when something has changed since `index`. Whether there is any.
+    pub(super) async fn has_snapshot_after(
+        &self,
+        index: u64,
+        wait: Duration,
+    ) -> Result<Indexed<bool>, Error> {
+        let answer = self.consul.kv().get_blocking(SNAPSHOT, index, wait).await?;
+        Ok(Indexed { index: answer.index, value: answer.value.is_some() })
+    }
+
+    /// Takes the record of a snapshot out that cannot be used, if it is as it was at `index`.
+    pub(super) async fn discard_snapshot(&self, index: u64) -> Result<Result<(), String>, Error> {
+        let key = SNAPSHOT.to_owned();
+        let ops = [TxnOp::CheckIndex { key: key.clone(), index }, TxnOp::Delete { key }];
+        Ok(self.consul.txn(&ops).await?.map(drop).map_err(|conflict| conflict.to_string()))
     }
 
     /// Records a snapshot, if `session` is still the primary's and nobody else recorded one since.
