@@ -13,6 +13,7 @@ use ironbird::seeds::Seeds;
 use ironbird::select::Selection;
 use ironbird_reports::suite::{SuiteReport, VariantReport};
 use ironbird_sim::properties::Property;
+use ironbird_sim::swarm::Profile;
 
 /// One variant, `storm/calm`, with this expectation and this rest of a file.
 fn storm(expect: &str, rest: &str) -> Vec<Selection> {
@@ -301,4 +302,8 @@ fn a_sweep_that_never_saw_what_it_must_proves_nothing() {
     let seen = enough.suite(&storm("\"pass\"", rest), None, &|_| {});
     assert!(seen.variants[0].as_expected);
     assert_eq!(seen.variants[0].sometimes["failover"], 50);
+    // Drawn faults are not those it was said of.
+    let options = Options { swarm: Some(Profile::SWARM), ..Options::default() };
+    let drawn = Runner::new(&made_up::calm, options).unwrap();
+    assert!(drawn.suite(&storm("\"pass\"", rest), None, &|_| {}).variants[0].as_expected);
 }
