@@ -209,36 +209,10 @@ fn what_cannot_be_put_right_is_said_and_tried_again_at_the_next_look_only() {
 
 #[test]
 fn a_name_given_up_while_it_is_registered_is_never_passing() {
-    struct Fickle(MemoryHost, Advertisement);
-    impl Hooks<MemoryHost> for Fickle {
-        async fn pre_start(&self) -> Result<(), HookError> {
-            Ok(())
-        }
-        async fn health(&self) -> Result<(), HookError> {
-            Ok(())
-        }
-        async fn on_change(&self, _: &str, _: &[ServiceInstance]) -> Result<(), HookError> {
-            Ok(())
-        }
-        async fn pre_stop(&self) -> Result<(), HookError> {
-            Ok(())
-        }
-        async fn post_stop(&self) -> Result<(), HookError> {
-            Ok(())
-        }
-        async fn run(&self) {
-            self.0.sleep(s(11)).await;
-            self.1.advertise(Some("web-primary"));
-        }
-    }
     fly(|host| async move {
         let agent = machine(&host, CONFIG);
         agent.0.slow.set(Some(s(3)));
-        let config = Config::parse(CONFIG, std::path::Path::new("pilot.toml")).unwrap();
-        let advertisement = Advertisement::new(Some("web"));
-        let role = Fickle(host.clone(), advertisement.clone());
-        let pilot = Pilot::new(host.clone(), config, role).with_advertisement(advertisement);
-        let flight = tokio::task::spawn_local(pilot.run());
+        let flight = play(&host, s(0), &[(11, Some("web-primary"))]);
         host.sleep(s(25)).await;
         let log = agent.log();
         assert_eq!(
@@ -250,10 +224,12 @@ fn a_name_given_up_while_it_is_registered_is_never_passing() {
     });
 }
 
-/// A role that takes another name ten seconds after its main process started, and none at forty.
+/// A role whose checks take a while, and that advertises other names, each after so many seconds more.
 struct Role {
     host: MemoryHost,
     advertisement: Advertisement,
+    check: Duration,
+    names: &'static [(u64, Option<&'static str>)],
 }
 
 impl Hooks<MemoryHost> for Role {
@@ -261,7 +237,7 @@ impl Hooks<MemoryHost> for Role {
         Ok(())
     }
     async fn health(&self) -> Result<(), HookError> {
-        self.host.sleep(s(1)).await;
+        self.host.sleep(self.check).await;
         Ok(())
     }
     async fn on_change(&self, _: &str, _: &[ServiceInstance]) -> Result<(), HookError> {
@@ -274,22 +250,30 @@ impl Hooks<MemoryHost> for Role {
         Ok(())
     }
     async fn run(&self) {
-        self.host.sleep(s(15)).await;
-        self.advertisement.advertise(Some("web-primary"));
-        self.host.sleep(s(15)).await;
-        self.advertisement.advertise(None);
+        for (after, name) in self.names {
+            self.host.sleep(s(*after)).await;
+            self.advertisement.advertise(*name);
+        }
     }
+}
+
+fn play(
+    host: &MemoryHost,
+    check: Duration,
+    names: &'static [(u64, Option<&'static str>)],
+) -> JoinHandle<i32> {
+    let config = Config::parse(CONFIG, std::path::Path::new("pilot.toml")).unwrap();
+    let advertisement = Advertisement::new(Some("web"));
+    let role = Role { host: host.clone(), advertisement: advertisement.clone(), check, names };
+    let pilot = Pilot::new(host.clone(), config, role).with_advertisement(advertisement);
+    tokio::task::spawn_local(pilot.run())
 }
 
 #[test]
 fn a_role_changes_and_withdraws_what_is_advertised() {
     fly(|host| async move {
         let agent = machine(&host, CONFIG);
-        let config = Config::parse(CONFIG, std::path::Path::new("pilot.toml")).unwrap();
-        let advertisement = Advertisement::new(Some("web"));
-        let role = Role { host: host.clone(), advertisement: advertisement.clone() };
-        let pilot = Pilot::new(host.clone(), config, role).with_advertisement(advertisement);
-        let flight = tokio::task::spawn_local(pilot.run());
+        let flight = play(&host, s(1), &[(15, Some("web-primary")), (15, None)]);
         host.sleep(s(60)).await;
         assert_eq!(
             agent.log(),
@@ -311,37 +295,10 @@ fn a_role_changes_and_withdraws_what_is_advertised() {
 
 #[test]
 fn a_check_that_began_before_the_name_changed_does_not_register_the_new_one() {
-    /// A role whose check takes four seconds, and whose name changes in the middle of the first.
-    struct Slow(MemoryHost, Advertisement);
-    impl Hooks<MemoryHost> for Slow {
-        async fn pre_start(&self) -> Result<(), HookError> {
-            Ok(())
-        }
-        async fn health(&self) -> Result<(), HookError> {
-            self.0.sleep(s(4)).await;
-            Ok(())
-        }
-        async fn on_change(&self, _: &str, _: &[ServiceInstance]) -> Result<(), HookError> {
-            Ok(())
-        }
-        async fn pre_stop(&self) -> Result<(), HookError> {
-            Ok(())
-        }
-        async fn post_stop(&self) -> Result<(), HookError> {
-            Ok(())
-        }
-        async fn run(&self) {
-            self.0.sleep(s(12)).await;
-            self.1.advertise(Some("web-primary"));
-        }
-    }
     fly(|host| async move {
         let agent = machine(&host, CONFIG);
-        let config = Config::parse(CONFIG, std::path::Path::new("pilot.toml")).unwrap();
-        let advertisement = Advertisement::new(Some("web"));
-        let role = Slow(host.clone(), advertisement.clone());
-        let pilot = Pilot::new(host.clone(), config, role).with_advertisement(advertisement);
-        let flight = tokio::task::spawn_local(pilot.run());
+        // In the middle of the first check.
+        let flight = play(&host, s(4), &[(12, Some("web-primary"))]);
         host.sleep(s(19)).await;
         assert_eq!(
             agent.log(),
